@@ -11,7 +11,8 @@ import { fileError, pathKind, systemCode } from './files.ts'
 
 /** One write call takes at most 2 GiB − 1; stay well under it. */
 const CHUNK = 1 << 30
-const TEMPORARY = /^\..*\.[0-9]+-[0-9a-f]{8}\.tmp$/
+/** Not the drafts of a lock: another process may be trying to take it at this moment. */
+const TEMPORARY = /^\.(?!lowrank\.lock).*\.[0-9]+-[0-9a-f]{8}\.tmp$/
 
 /** Appends bytes to the file being written. */
 export interface Sink {
