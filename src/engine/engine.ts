@@ -1,0 +1,61 @@
+/**
+ * @file What an engine is: compiles a graph once, runs it many times, keeps state between runs.
+ * Must not know models, adapters or training.
+ */
+import type { Graph } from '../graph/types.ts'
+import type { CompositeName } from '../graph/vocabulary.ts'
+import type { DType } from '../tensor/dtype.ts'
+import type { HostTensor } from '../tensor/host-tensor.ts'
+
+/** A weight as it lies in a file, for engines that map it instead of reading it through JavaScript. */
+export interface WeightRef {
+  /** Absolute path of the file itself (symlinks resolved). */
+  readonly file: string
+  readonly dtype: DType
+  readonly shape: readonly number[]
+  /** Bytes from the start of the file. */
+  readonly offset: number
+  readonly bytes: number
+}
+
+/** Frozen weights by the name their graph input has (Hugging Face's). Half-precision weights are computed with as f32. */
+export type WeightSource = ReadonlyMap<string, WeightRef | HostTensor>
+
+export function isWeightRef(source: WeightRef | HostTensor): source is WeightRef {
+  return 'file' in source
+}
+
+export interface CompileOptions {
+  readonly weights: WeightSource
+  /** State input → output that becomes its value for the next run. An input absent here keeps what `writeState` set. */
+  readonly state?: Readonly<Record<string, string>>
+  /** Threads for the engine's own work. @default the machine's cores */
+  readonly threads?: number
+  readonly signal?: AbortSignal
+}
+
+export interface RunOptions {
+  /** Outputs to bring to the host. @default every output that is not state */
+  readonly fetch?: readonly string[]
+  readonly signal?: AbortSignal
+}
+
+export type Tensors = Readonly<Record<string, HostTensor>>
+
+/** A compiled graph. Runs of one executable follow each other; `dispose` waits for the one in flight. */
+export interface Executable {
+  run(feeds: Tensors, options?: RunOptions): Promise<Record<string, HostTensor>>
+  /** Sets state inputs. A run before every state input is set throws. */
+  writeState(values: Tensors): Promise<void>
+  readState(names?: readonly string[]): Promise<Record<string, HostTensor>>
+  dispose(): Promise<void>
+}
+
+export interface Engine {
+  readonly name: string
+  /** Composite ops it has kernels for; all others are expanded before they reach `compile`. */
+  readonly composites: ReadonlySet<CompositeName>
+  /** @throws LowrankError 'engine' naming every op it cannot lower and where it stands. */
+  compile(graph: Graph, options: CompileOptions): Promise<Executable>
+  dispose(): Promise<void>
+}
