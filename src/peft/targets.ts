@@ -1,0 +1,126 @@
+/**
+ * @file Which modules an adapter sits on, decided exactly as PEFT decides it (`check_target_module_exists`,
+ * `_maybe_include_all_linear_layers` of peft/tuners/tuners_utils.py 0.21), plus what PEFT is silent about: misses.
+ * Must not know what an adapter computes.
+ */
+import { LowrankError } from '../support/errors.ts'
+import { condenseTargets } from './minimal-targets.ts'
+import { allPaths, isSite, type ModuleInfo, type SiteModule } from './modules.ts'
+import { checkTarget, type TargetOptions } from './target-match.ts'
+import {
+  listSome,
+  type PatternMiss,
+  patternMisses,
+  type TargetMiss,
+  targetMisses,
+  throwNoTarget,
+} from './target-report.ts'
+
+export interface TargetResolution {
+  /** Sites in definition order. */
+  readonly sites: readonly SiteModule[]
+  /** What `target_modules` reads after PEFT has seen the model: `all-linear` expanded, long lists condensed. */
+  readonly savedTargets: string | readonly string[]
+  /** Modules a target named but `exclude_modules` or `modules_to_save` keeps out. */
+  readonly excluded: readonly string[]
+  /** Entries of a `target_modules` list that name no module, with the nearest names. PEFT drops these in silence. */
+  readonly unmatchedTargets: readonly TargetMiss[]
+  /** Entries of an `exclude_modules` list (or the whole expression) that exclude nothing. */
+  readonly unmatchedExcludes: readonly TargetMiss[]
+  /** Indices of `layers_to_transform` that no targeted module has. */
+  readonly unmatchedLayers: readonly number[]
+  /** Keys of `rank_pattern` and `alpha_pattern` that no targeted module matches. */
+  readonly unmatchedPatterns: readonly PatternMiss[]
+}
+
+/** PEFT's default targets of the model types that lowrank builds, for configs whose `target_modules` is null. */
+const DEFAULT_TARGETS: Readonly<Record<string, readonly string[]>> = {
+  llama: ['q_proj', 'v_proj'],
+  mistral: ['q_proj', 'v_proj'],
+  qwen2: ['q_proj', 'v_proj'],
+  gpt2: ['c_attn'],
+}
+
+/**
+ * Chooses the sites of an adapter.
+ * @throws LowrankError `config` when the fields contradict each other, an expression cannot be translated or a target
+ * names a module that takes no LoRA; `missing` when nothing is targeted (names the nearest modules).
+ */
+export function resolveTargets(
+  modules: readonly ModuleInfo[],
+  options: TargetOptions,
+  modelType?: string,
+): TargetResolution {
+  checkFields(options)
+  const paths = allPaths(modules)
+  const targets = expandTargets(modules, options.target_modules ?? defaultTargets(modelType), paths)
+  const expanded: TargetOptions = { ...options, target_modules: targets }
+  const verdicts = paths.map((path) => ({ path, verdict: checkTarget(expanded, path) }))
+  const matched = verdicts.filter((v) => v.verdict === 'match').map((v) => v.path)
+  const excluded = verdicts.filter((v) => v.verdict === 'excluded').map((v) => v.path)
+  const sites = sitesOf(modules, matched)
+  if (sites.length === 0) throwNoTarget(modules, expanded, excluded)
+  return {
+    sites,
+    savedTargets: targets,
+    excluded: excluded.filter((path) => checkTarget({ target_modules: targets }, path) === 'match'),
+    ...targetMisses(modules, paths, expanded, matched),
+    unmatchedPatterns: patternMisses(modules, options, matched),
+  }
+}
+
+function checkFields(options: TargetOptions): void {
+  const { target_modules: targets, layers_to_transform: layers, layers_pattern: pattern } = options
+  const fail = (field: string, message: string): never => {
+    throw new LowrankError('config', `${field}: ${message}`, { field })
+  }
+  const hasLayers = layers !== undefined && layers !== null
+  const hasPattern = pattern !== undefined && pattern !== null
+  if (typeof targets === 'string' && hasLayers)
+    fail('layers_to_transform', 'cannot be used when target_modules is a regular expression: give a list of names')
+  if (typeof targets === 'string' && hasPattern)
+    fail('layers_pattern', 'cannot be used when target_modules is a regular expression: give a list of names')
+  if (hasPattern && pattern.length > 0 && !hasLayers) fail('layers_pattern', 'needs layers_to_transform')
+  if (Array.isArray(targets) && targets.includes('')) fail('target_modules', 'holds an empty name')
+}
+
+function defaultTargets(modelType: string | undefined): readonly string[] {
+  const targets = modelType === undefined ? undefined : DEFAULT_TARGETS[modelType]
+  if (targets) return targets
+  throw new LowrankError('config', `target_modules: is not set, and there is no default for model_type ${modelType}`, {
+    field: 'target_modules',
+    suggestion: 'all-linear',
+  })
+}
+
+/** `all-linear` becomes every linear layer but the output head; lists of 20 and more are condensed. Both as PEFT saves them. */
+function expandTargets(
+  modules: readonly ModuleInfo[],
+  targets: string | readonly string[],
+  paths: readonly string[],
+): string | readonly string[] {
+  let list: readonly string[]
+  if (typeof targets !== 'string') list = [...new Set(targets)]
+  else if (targets.toLowerCase() !== 'all-linear') return targets
+  else list = modules.filter((m) => (m.kind === 'linear' || m.kind === 'conv1d') && !m.isOutputHead).map((m) => m.path)
+  return condenseTargets(list, paths)
+}
+
+/** PEFT fails on the first target it cannot adapt; all are named here. */
+function sitesOf(modules: readonly ModuleInfo[], matched: readonly string[]): SiteModule[] {
+  const byPath = new Map(modules.map((module) => [module.path, module]))
+  const sites: SiteModule[] = []
+  const refused: string[] = []
+  for (const path of matched) {
+    const module = byPath.get(path)
+    if (module && isSite(module)) sites.push(module)
+    else refused.push(`${path} (${module ? module.kind : 'a container'})`)
+  }
+  if (refused.length > 0)
+    throw new LowrankError(
+      'config',
+      `target_modules: LoRA sits on linear, Conv1D and embedding layers, not on ${listSome(refused)}`,
+      { field: 'target_modules', suggestion: 'all-linear' },
+    )
+  return sites
+}
