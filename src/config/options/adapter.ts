@@ -1,0 +1,54 @@
+/** @file Options of the adapter that is trained, as PEFT's LoraConfig has them. Must not know the maths behind them. */
+import { boolean, booleanOr, choice, integer, integers, list, number, option, pattern, text } from '../option.ts'
+
+const group = 'Adapter'
+const layers = 'whole numbers or ranges, as 0,2 or 0-4'
+
+export const adapterOptions = {
+  method: option(
+    group,
+    choice(['lora', 'full'], ['houlsby', 'pfeiffer', 'parallel', 'bitfit', 'ln-tuning', 'head']).default('lora'),
+    'What is trained: a low-rank update of each target, or every weight.',
+  ),
+  rank: option(group, integer(1).default(8), 'Rank r of the update.'),
+  alpha: option(
+    group,
+    number({ above: 0 }).default(16),
+    'The update is scaled by alpha / rank (alpha / √rank with rslora).',
+  ),
+  dropout: option(group, number({ min: 0, below: 1 }).default(0), 'Dropout on the input of A.', {
+    unit: 'probability',
+  }),
+  targets: option(
+    group,
+    pattern('all-linear').default('all-linear'),
+    'Modules that get an adapter: names, a regular expression in slashes, or every linear layer but the output head.',
+  ),
+  exclude: option(group, pattern().optional(), 'Modules that get none, though targets names them.'),
+  layers: option(group, integers('LAYERS', layers).optional(), 'Only these layers get an adapter, as `0,2` or `0-4`.', {
+    defaultText: 'all',
+  }),
+  bias: option(
+    group,
+    choice(['none', 'all', 'lora_only']).default('none'),
+    'Bias vectors trained besides: none, all, or those of the targets.',
+  ),
+  modulesToSave: option(
+    group,
+    list('NAMES', 'a list of module names').optional(),
+    'Modules trained in full and saved with the adapter.',
+  ),
+  rslora: option(group, boolean().default(false), 'Scale by alpha / √rank instead of alpha / rank.'),
+  dora: option(group, boolean().default(false), 'Train a magnitude for each output row besides (DoRA).'),
+  init: option(
+    group,
+    booleanOr(['gaussian'], ['pissa', 'olora', 'eva', 'loftq', 'corda', 'orthogonal']).default(true),
+    'Start of the adapter: `true` Kaiming-uniform A and zero B, `gaussian` normal A, `false` both random.',
+  ),
+  loraConfig: option(
+    group,
+    text('FILE', 'a JSON file').optional(),
+    'Every other LoraConfig field as adapter_config.json spells it (`rank_pattern`, `lora_bias`, …); a flag wins.',
+  ),
+  loraPlusRatio: option(group, number({ above: 0 }).default(1), 'Learning rate of B over that of A (LoRA+).'),
+}

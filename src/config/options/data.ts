@@ -1,0 +1,53 @@
+/** @file Options that name rows and how they become batches. Must not know how rows are read. */
+import { boolean, choice, integer, list, number, option } from '../option.ts'
+
+const group = 'Data'
+const files = 'files of rows (.jsonl, .json), or a folder with train, valid and test files'
+
+export const dataOption = option(
+  group,
+  list('FILES', files),
+  'Rows: files, or a folder with train, valid and test files.',
+)
+
+export const trainingData = {
+  data: dataOption,
+  evalData: option(group, list('FILES', files).optional(), 'Rows to evaluate on while training.'),
+  evalSplit: option(
+    group,
+    number({ above: 0, below: 1 }).optional(),
+    'Share of the rows held out to evaluate on, where no evaluation rows are given.',
+  ),
+}
+
+export const rowOptions = {
+  maxLength: option(
+    group,
+    integer(2).default(1024),
+    'Text rows are cut to this length, and how many is said; `input_ids` rows never are.',
+    { unit: 'tokens' },
+  ),
+  trainOn: option(
+    group,
+    choice(['completion', 'all']).default('completion'),
+    'Tokens that carry loss: completions and assistant turns, or every token.',
+  ),
+  skipBadRows: option(group, boolean().default(false), 'Count rows that do not fit instead of refusing them.'),
+}
+
+export const batching = {
+  batchSize: option(group, integer(1).default(8), 'Rows in one forward pass.', { unit: 'rows' }),
+  gradAccumulation: option(group, integer(1).default(1), 'Batches summed into one optimizer step.', {
+    unit: 'batches',
+  }),
+  packing: option(
+    group,
+    boolean().default(false),
+    'Put several short rows into one, with their own attention and positions.',
+  ),
+  shuffle: option(
+    group,
+    boolean().default(true),
+    'Draw rows in a seeded order and bucket them by length; off: file order, consecutive batches.',
+  ),
+}

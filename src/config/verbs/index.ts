@@ -1,0 +1,47 @@
+/** @file Every verb by name, and the types of their options. */
+import type { z } from 'zod'
+import type { VerbSpec } from '../verb.ts'
+import { benchVerb, doctorVerb, inspectVerb, quickstartVerb, schemaVerb } from './tools.ts'
+import { trainVerb } from './train.ts'
+import { chatVerb, evalVerb, generateVerb, mergeVerb } from './use.ts'
+
+export const verbs = {
+  quickstart: quickstartVerb,
+  train: trainVerb,
+  eval: evalVerb,
+  generate: generateVerb,
+  chat: chatVerb,
+  merge: mergeVerb,
+  inspect: inspectVerb,
+  doctor: doctorVerb,
+  bench: benchVerb,
+  schema: schemaVerb,
+} satisfies Record<string, VerbSpec>
+
+export type Verbs = typeof verbs
+export type VerbName = keyof Verbs
+
+export function isVerbName(name: string): name is VerbName {
+  return Object.hasOwn(verbs, name)
+}
+
+/** Options as a caller gives them: defaults may be left out. */
+export type InputOf<V extends VerbName> = z.input<Verbs[V]['schema']>
+/** Options with every default filled in. */
+export type OutputOf<V extends VerbName> = z.output<Verbs[V]['schema']>
+
+export type QuickstartOptions = InputOf<'quickstart'>
+export type TrainOptions = InputOf<'train'>
+export type EvalOptions = InputOf<'eval'>
+export type GenerateOptions = InputOf<'generate'>
+export type ChatOptions = InputOf<'chat'>
+export type MergeOptions = InputOf<'merge'>
+export type InspectOptions = InputOf<'inspect'>
+export type DoctorOptions = InputOf<'doctor'>
+export type BenchOptions = InputOf<'bench'>
+
+export type TrainSettings = OutputOf<'train'>
+export type EvalSettings = OutputOf<'eval'>
+export type GenerateSettings = OutputOf<'generate'>
+export type ChatSettings = OutputOf<'chat'>
+export type MergeSettings = OutputOf<'merge'>

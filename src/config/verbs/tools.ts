@@ -1,0 +1,120 @@
+/** @file Options of quickstart, inspect, doctor, bench and schema. Must not know how they work. */
+
+import { boolean, choice, integer, option, text } from '../option.ts'
+import { adapterOptions } from '../options/adapter.ts'
+import { dtypeOption, engineOptions, recomputeOption } from '../options/machine.ts'
+import { modelSource } from '../options/model.ts'
+import { seedOption } from '../options/training.ts'
+import { verb } from '../verb.ts'
+
+export const quickstartVerb = verb(
+  'quickstart',
+  'Offline, about a minute: train an adapter on the embedded base and see before and after.',
+  {
+    output: option('Output', text('FOLDER', 'a folder').optional(), 'Run folder to write.', {
+      defaultText: 'runs/<date>-quickstart',
+    }),
+    overwrite: option('Output', boolean().default(false), 'Replace what the output folder holds.'),
+    seed: seedOption,
+    ...engineOptions,
+  },
+  {
+    examples: [
+      { command: 'lowrank quickstart', does: 'train, measure, and say what to do next' },
+      { command: 'lowrank quickstart --output runs/first --json', does: 'the same for programs' },
+    ],
+  },
+)
+
+export const inspectVerb = verb(
+  'inspect',
+  'What a model, adapter, checkpoint, run folder or safetensors file is, on one screen.',
+  {
+    path: option(
+      'Input',
+      text('PATH', 'a file or folder, or a Hugging Face id in the cache'),
+      'File or folder to look at.',
+    ),
+    ...modelSource,
+    tensors: option('Output', boolean().default(false), 'List every tensor with dtype and shape.'),
+  },
+  {
+    positional: 'path',
+    examples: [
+      { command: 'lowrank inspect runs/mine', does: 'what a run trained, from which base, at what size' },
+      { command: 'lowrank inspect model.safetensors --tensors', does: 'every tensor of a file' },
+    ],
+  },
+)
+
+export const doctorVerb = verb(
+  'doctor',
+  'Machine, engines and what each can do, cache folders, and a tiny self-test of each engine.',
+  { selfTest: option('Output', boolean().default(true), 'Compute something small on each engine and compare.') },
+  { examples: [{ command: 'lowrank doctor', does: 'look at this machine' }] },
+)
+
+export const benchVerb = verb(
+  'bench',
+  'Speed and memory on this machine, against its limit and, where installed, PyTorch + PEFT.',
+  {
+    model: option(
+      'Model',
+      text('MODEL', 'a folder, lowrank-tiny, or a Hugging Face id').optional(),
+      'Base model to measure.',
+      {
+        defaultText: 'random weights of SmolLM2-135M’s shape',
+      },
+    ),
+    ...modelSource,
+    fromConfig: option(
+      'Model',
+      text('FILE', 'a config.json').optional(),
+      'Measure random weights of this config.json.',
+    ),
+    sequence: option('Measurement', integer(2).default(512), 'Length of a row.', { unit: 'tokens' }),
+    batchSize: option('Measurement', integer(1).default(1), 'Rows in a step.', { unit: 'rows' }),
+    steps: option('Measurement', integer(1).default(5), 'Steps measured, after one that warms up.', { unit: 'steps' }),
+    rank: adapterOptions.rank,
+    targets: adapterOptions.targets,
+    python: option(
+      'Measurement',
+      text('PATH', 'a Python program').optional(),
+      'Python with torch and peft to measure besides.',
+      {
+        defaultText: 'python3 where it has them',
+      },
+    ),
+    peer: option('Measurement', boolean().default(true), 'Measure PyTorch + PEFT besides.'),
+    ...engineOptions,
+    dtype: dtypeOption,
+    recompute: recomputeOption,
+  },
+  {
+    examples: [
+      { command: 'lowrank bench', does: 'SmolLM2-135M’s shape, sequence 512, batch 1, rank 8' },
+      {
+        command: 'lowrank bench --sequence 256 --recompute --python /opt/venv/bin/python',
+        does: 'another length, with recomputation',
+      },
+    ],
+    exclusive: [['model', 'fromConfig']],
+  },
+)
+
+const described = ['train', 'eval', 'generate', 'chat', 'merge', 'quickstart', 'inspect', 'doctor', 'bench'] as const
+
+export const schemaVerb = verb(
+  'schema',
+  'JSON Schema of the run file, for editors.',
+  { verb: option('Input', choice(described).default('train'), 'Verb whose options are described.') },
+  {
+    positional: 'verb',
+    examples: [
+      {
+        command: 'lowrank schema > run.schema.json',
+        does: 'then `# yaml-language-server: $schema=run.schema.json` in run.yaml',
+      },
+    ],
+  },
+)

@@ -1,0 +1,92 @@
+/** @file Options of `train`. Must not know the training loop. */
+
+import { option, text } from '../option.ts'
+import { adapterOptions } from '../options/adapter.ts'
+import { batching, rowOptions, trainingData } from '../options/data.ts'
+import { dtypeOption, engineOptions, recomputeOption } from '../options/machine.ts'
+import { modelOption, modelSource } from '../options/model.ts'
+import { optimizerOptions, savingOptions, seedOptions } from '../options/training.ts'
+import { type Conflict, isSet, needs, type Resolved, verb } from '../verb.ts'
+
+/** Options that say nothing when every weight is trained. */
+const adapterOnly = [
+  ...['rank', 'alpha', 'dropout', 'targets', 'exclude', 'layers', 'bias', 'modulesToSave', 'rslora', 'dora'],
+  ...['init', 'loraConfig', 'loraPlusRatio', 'adapter'],
+]
+
+export const trainVerb = verb(
+  'train',
+  'Fine-tune a model; writes a run folder.',
+  {
+    model: { ...modelOption, schema: modelOption.schema.optional() },
+    ...modelSource,
+    fromConfig: option(
+      'Model',
+      text('FILE', 'a config.json').optional(),
+      'Start from random weights of this config.json, with `--method full`.',
+    ),
+    adapter: option(
+      'Model',
+      text('PATH', 'an adapter folder').optional(),
+      'Start from this adapter’s weights; method and settings come from its folder.',
+    ),
+    data: { ...trainingData.data, schema: trainingData.data.schema.optional() },
+    evalData: trainingData.evalData,
+    evalSplit: trainingData.evalSplit,
+    output: option('Data', text('FOLDER', 'a folder').optional(), 'Run folder to write.', {
+      defaultText: 'runs/<date>-<model>-<method>',
+    }),
+    ...adapterOptions,
+    ...optimizerOptions,
+    ...batching,
+    ...rowOptions,
+    ...savingOptions,
+    ...seedOptions,
+    ...engineOptions,
+    dtype: dtypeOption,
+    recompute: recomputeOption,
+  },
+  {
+    examples: [
+      { command: 'lowrank train --model lowrank-tiny --data rows.jsonl', does: 'train an adapter with the defaults' },
+      {
+        command: 'lowrank train --model HuggingFaceTB/SmolLM2-135M --data train.jsonl --eval-split 0.05 --rank 16',
+        does: 'download a base, hold 5 % of the rows out to evaluate on',
+      },
+      {
+        command: 'lowrank train --config run.yaml --learning-rate 1e-4',
+        does: 'take options from a file; the flag wins',
+      },
+      { command: 'lowrank train --resume --output runs/mine', does: 'go on with a stopped run, bit for bit' },
+    ],
+    exclusive: [
+      ['resume', 'overwrite'],
+      ['model', 'fromConfig'],
+      ['evalData', 'evalSplit'],
+    ],
+    rules: [
+      needs(['model', 'fromConfig', 'resume'], 'train needs {model}: a folder, lowrank-tiny, or a Hugging Face id'),
+      needs(['data', 'resume'], 'train needs {data}: files of rows, or a folder with a train file'),
+      resumeNeedsOutput,
+      fromConfigNeedsFull,
+    ],
+    silenced: (values) => [
+      ...(values.method === 'full' ? adapterOnly.map((name) => ({ name, by: 'method' })) : []),
+      ...(values.steps === undefined ? [] : [{ name: 'epochs', by: 'steps' }]),
+    ],
+    notes:
+      'Writes adapter_config.json, adapter_model.safetensors, README.md, run.yaml, trainer_log.jsonl, report.html and ' +
+      'checkpoint-N/. Ctrl-C saves a checkpoint and ends with exit code 130; a second Ctrl-C ends at once.',
+  },
+)
+
+function resumeNeedsOutput({ values }: Resolved): Conflict | undefined {
+  if (values.resume !== true || isSet(values.output)) return undefined
+  return { field: 'output', message: '{resume} continues the run in {output}: name its folder' }
+}
+
+function fromConfigNeedsFull({ values, source }: Resolved): Conflict | undefined {
+  if (!isSet(values.fromConfig) || values.method === 'full') return undefined
+  const said = source('method') === 'default' ? 'add {method} full' : `{method} is ${values.method}`
+  return { field: 'from-config', message: `{fromConfig} starts from random weights and trains them all: ${said}` }
+}

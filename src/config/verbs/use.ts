@@ -1,0 +1,119 @@
+/** @file Options of the verbs that use a model: eval, generate, chat, merge. Must not know how they work. */
+
+import { boolean, freeText, integer, integers, option, text } from '../option.ts'
+import { dataOption, rowOptions } from '../options/data.ts'
+import { dtypeOption, engineOptions } from '../options/machine.ts'
+import { adaptersOption, modelOption, modelSource } from '../options/model.ts'
+import { samplingOptions } from '../options/sampling.ts'
+import { needs, verb } from '../verb.ts'
+
+/** The base may be left out where an adapter names it. */
+const modelAndAdapters = {
+  model: { ...modelOption, schema: modelOption.schema.optional(), defaultText: 'the base that the adapter names' },
+  ...modelSource,
+  adapter: adaptersOption,
+}
+
+const needsModel = (name: string) =>
+  needs(['model', 'adapter'], `${name} needs {model}: a folder, lowrank-tiny, or a Hugging Face id (or an {adapter})`)
+
+export const evalVerb = verb(
+  'eval',
+  'Measure token-weighted loss and perplexity on rows.',
+  {
+    ...modelAndAdapters,
+    data: dataOption,
+    ...rowOptions,
+    batchSize: option('Data', integer(1).default(8), 'Rows in one forward pass.', { unit: 'rows' }),
+    perExample: option('Data', boolean().default(false), 'Report the loss of each row besides.'),
+    ...engineOptions,
+    dtype: dtypeOption,
+  },
+  {
+    examples: [
+      { command: 'lowrank eval --model lowrank-tiny --data test.jsonl', does: 'loss and perplexity of a base' },
+      {
+        command: 'lowrank eval --adapter runs/mine --data test.jsonl --json',
+        does: 'of an adapter on the base it names',
+      },
+    ],
+    rules: [needsModel('eval')],
+  },
+)
+
+export const generateVerb = verb(
+  'generate',
+  'Continue a prompt.',
+  {
+    ...modelAndAdapters,
+    prompt: option('Prompt', freeText('TEXT').optional(), 'Text to continue; `-` reads it from stdin.'),
+    ids: option(
+      'Prompt',
+      integers('IDS', 'token ids, as 1,2,3').optional(),
+      'Token ids to continue, as `1,2,3`; no tokenizer needed.',
+    ),
+    ...samplingOptions(0),
+    ...engineOptions,
+    dtype: dtypeOption,
+  },
+  {
+    examples: [
+      { command: "lowrank generate --model lowrank-tiny --prompt 'One day'", does: 'the likeliest continuation' },
+      {
+        command: "lowrank generate --adapter runs/mine --prompt 'Hello' --temperature 0.8 --top-p 0.95",
+        does: 'sample with an adapter on the base it names',
+      },
+      {
+        command: 'lowrank generate --model m --adapter a=runs/a:0.5 --adapter b=runs/b:0.5 --prompt Hi',
+        does: 'two adapters, half each',
+      },
+    ],
+    exclusive: [['prompt', 'ids']],
+    rules: [needsModel('generate'), needs(['prompt', 'ids'], 'generate needs {prompt} (a text) or {ids} (token ids)')],
+  },
+)
+
+export const chatVerb = verb(
+  'chat',
+  'Talk with a model; streams, and works with piped input too.',
+  {
+    ...modelAndAdapters,
+    system: option('Prompt', freeText('TEXT').optional(), 'System message that opens the conversation.'),
+    ...samplingOptions(0.7),
+    ...engineOptions,
+    dtype: dtypeOption,
+  },
+  {
+    examples: [
+      {
+        command: 'lowrank chat --model HuggingFaceTB/SmolLM2-135M-Instruct',
+        does: 'talk; /clear starts anew, /exit or Ctrl-D ends',
+      },
+      { command: 'echo Hello | lowrank chat --adapter runs/mine', does: 'one turn a line of input' },
+    ],
+    rules: [needsModel('chat')],
+    notes:
+      'A line is a turn; end a line with \\ to go on in the next. Ctrl-C stops the answer, a second one ends the chat.',
+  },
+)
+
+export const mergeVerb = verb(
+  'merge',
+  'Fold an adapter into its base: a plain Hugging Face model folder.',
+  {
+    ...modelAndAdapters,
+    output: option('Output', text('FOLDER', 'a folder'), 'Model folder to write.'),
+    overwrite: option('Output', boolean().default(false), 'Replace what the output folder holds.'),
+    safe: option('Output', boolean().default(true), 'Refuse to write weights that are not finite.'),
+  },
+  {
+    examples: [
+      {
+        command: 'lowrank merge --adapter runs/mine --output merged',
+        does: 'base and adapter as one model, in the base’s dtype',
+      },
+    ],
+    rules: [needs(['adapter'], 'merge needs {adapter}: the folder of the adapter to fold in')],
+    notes: 'Tokenizer files are copied; the sum is computed in f32 and stored in the base’s dtype.',
+  },
+)

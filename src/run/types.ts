@@ -1,0 +1,172 @@
+/**
+ * @file What the verbs' entry points take, tell and return: the contract between `run/`, the faces and the library.
+ * Must not know a terminal, and holds no behaviour.
+ */
+import type { ErrorCode } from '../support/errors.ts'
+
+/** Given beside a verb's options by whoever may stop it. */
+export interface Stoppable {
+  /** Ends the work as Ctrl-C does: what can be saved is saved, everything is disposed. */
+  signal?: AbortSignal
+}
+
+/** Something said aloud: a warning, a default that matters, what was found in a file. */
+export interface NoticeEvent {
+  type: 'notice'
+  message: string
+}
+
+/** How far a long piece of work is. */
+export interface ProgressEvent {
+  type: 'progress'
+  /** What is being done: `download model.safetensors`, `merge`. */
+  label: string
+  done: number
+  /** Absent where the end is not known. */
+  total?: number
+  /** What is counted. */
+  unit?: 'bytes' | 'steps' | 'rows' | 'tensors' | 'tokens'
+}
+
+// ── train ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+export type TrainEvent =
+  | {
+      type: 'start'
+      output: string
+      model: string
+      method: string
+      trainable: number
+      parameters: number
+      totalSteps: number
+      rows: number
+      warnings: string[]
+    }
+  | NoticeEvent
+  | ProgressEvent
+  | { type: 'resume'; step: number; message: string }
+  | StepEvent
+  | { type: 'eval'; step: number; evalLoss: number; evalTokens: number }
+  | { type: 'checkpoint'; step: number; path: string }
+  | { type: 'done'; result: TrainResult }
+
+export interface StepEvent {
+  type: 'step'
+  /** From 1. */
+  step: number
+  totalSteps: number
+  epoch: number
+  loss: number
+  learningRate: number
+  /** Before clipping. */
+  gradNorm: number
+  /** Input tokens so far, padding not counted. */
+  tokens: number
+  tokensPerSecond: number
+  elapsedSeconds: number
+  remainingSeconds: number
+  peakMemoryBytes: number
+  /** Whether this step wrote a line of trainer_log.jsonl. */
+  logged: boolean
+}
+
+export interface TrainResult {
+  output: string
+  steps: number
+  loss: number
+  evalLoss?: number
+  tokensPerSecond: number
+  peakMemoryBytes: number
+  trainable: number
+  seconds: number
+  /** Stopped by its signal after saving. */
+  stopped?: boolean
+}
+
+// ── use of a model ───────────────────────────────────────────────────────────────────────────────────────────────
+
+export interface EvalResult {
+  loss: number
+  perplexity: number
+  /** Labels at positions ≥ 1 that are not −100. */
+  tokens: number
+  examples: number
+  /** Mean loss of each row, in the order of the data; NaN-free: a row without labels has 0. */
+  losses?: number[]
+}
+
+export type GenerateEvent = { type: 'token'; text: string } | NoticeEvent | ProgressEvent
+
+export interface GenerateResult {
+  /** New tokens only. */
+  ids: number[]
+  text: string
+  finishReason: 'stop' | 'length'
+  tokensPerSecond: number
+}
+
+/** A conversation that keeps its model loaded between turns. */
+export interface ChatSession {
+  send(text: string, options?: Stoppable): AsyncGenerator<GenerateEvent, GenerateResult>
+  /** Forgets all turns but the system message. */
+  clear(): void
+  dispose(): Promise<void>
+}
+
+export interface MergeResult {
+  output: string
+  /** Modules whose weight took an update. */
+  merged: number
+  tensors: number
+  bytes: number
+  dtype: string
+  seconds: number
+}
+
+// ── tools ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+export type QuickstartEvent =
+  | NoticeEvent
+  | ProgressEvent
+  | TrainEvent
+  | { type: 'example'; stage: 'before' | 'after'; prompt: string; expected: string; text: string; exact: boolean }
+
+export interface QuickstartResult {
+  output: string
+  before: { exactMatch: number }
+  after: { exactMatch: number }
+  seconds: number
+  trainable: number
+  adapterBytes: number
+  /** Rows kept aside on which both were measured. */
+  heldout: number
+  /** Commands worth trying next. */
+  next: string[]
+}
+
+export interface BenchResult {
+  machine: { cpu: string; cores: number; memoryBytes: number }
+  model: { name: string; parameters: number; trainable: number }
+  settings: { sequence: number; batchSize: number; rank: number; steps: number; threads: number; engine: string }
+  lowrank: { tokensPerSecond: number; secondsPerStep: number; peakMemoryBytes: number; loadSeconds: number }
+  /** Matrix products measured in the same run, and the tokens/s they alone would allow. */
+  limit: { gflops: number; tokensPerSecond: number; share: number }
+  /** PyTorch + PEFT, where a Python with them was found. */
+  peer?: {
+    python: string
+    torch: string
+    peft: string
+    tokensPerSecond: number
+    secondsPerStep: number
+    peakMemoryBytes: number
+  }
+  /** Our tokens/s over the peer's, and our peak memory over its. */
+  ratio?: { speed: number; memory: number }
+  /** Why there is no peer. */
+  withoutPeer?: string
+}
+
+/** What `--json` prints of a failure. */
+export interface ErrorReport {
+  error: { code: ErrorCode | 'internal'; message: string; file?: string; field?: string; suggestion?: string }
+}
