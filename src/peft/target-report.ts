@@ -2,9 +2,10 @@
  * @file What went wrong with a choice of modules, in words: targets that match nothing, in whole or in part, and the
  * names that were probably meant. Must not decide what matches (see targets.ts).
  */
+
+import { allPaths, isSite, lastSegment, type ModuleInfo } from '../models/modules.ts'
 import { LowrankError } from '../support/errors.ts'
 import { nearest } from '../support/nearest.ts'
-import { allPaths, isSite, lastSegment, type ModuleInfo } from './modules.ts'
 import { type PatternField, patternMatches } from './patterns.ts'
 import { pythonFullMatch } from './python-regex.ts'
 import { checkTarget, layerIndex, type TargetOptions } from './target-match.ts'

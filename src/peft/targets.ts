@@ -3,9 +3,10 @@
  * `_maybe_include_all_linear_layers` of peft/tuners/tuners_utils.py 0.21), plus what PEFT is silent about: misses.
  * Must not know what an adapter computes.
  */
+
+import { allPaths, isSite, type ModuleInfo, type SiteModule } from '../models/modules.ts'
 import { LowrankError } from '../support/errors.ts'
 import { condenseTargets } from './minimal-targets.ts'
-import { allPaths, isSite, type ModuleInfo, type SiteModule } from './modules.ts'
 import { checkTarget, type TargetOptions } from './target-match.ts'
 import {
   listSome,

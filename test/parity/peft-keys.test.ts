@@ -1,0 +1,79 @@
+/**
+ * @file The tensors of an adapter, its ranks, scales and saved settings, as PEFT has them for tiny models
+ * (scripts/goldens/peft_keys.py).
+ */
+import { readFileSync } from 'node:fs'
+import { describe, expect, it } from 'vitest'
+import type { ModuleInfo } from '../../src/models/modules.ts'
+import { fileKey } from '../../src/peft/keys.ts'
+import { type LayoutOptions, layoutAdapter } from '../../src/peft/layout.ts'
+import { isLowrankError } from '../../src/support/errors.ts'
+
+interface Case {
+  model: string
+  config: Partial<LayoutOptions>
+  error?: string
+  keys?: Record<string, number[]>
+  trained?: string[]
+  count?: number
+  sites?: Record<string, [r: number, alpha: number, scale: number]>
+  saved?: { target_modules: string | string[]; fan_in_fan_out: boolean }
+}
+
+const file = new URL('../goldens/peft/keys.json', import.meta.url)
+const goldens: { models: Record<string, ModuleInfo[]>; cases: Case[] } = JSON.parse(readFileSync(file, 'utf8'))
+
+const sorted = (names: string | readonly string[]) => (typeof names === 'string' ? names : [...names].sort())
+
+function layout({ model, config }: Case) {
+  const modules = goldens.models[model] ?? []
+  // `loaded`, because PEFT takes any rank and we refuse some in new adapters.
+  return layoutAdapter(modules, { r: 8, lora_alpha: 8, ...config }, { modelType: model.split('-')[0], loaded: true })
+}
+
+/** Where lowrank is stricter: what PEFT saves there is a shadow of itself that nobody can load to the same effect. */
+const REFUSED: [config: Partial<LayoutOptions>, message: RegExp][] = [
+  [{ modules_to_save: ['mlp', 'up_proj'] }, /takes both model\.layers\.0\.mlp and model\.layers\.0\.mlp\.up_proj/],
+  [{ modules_to_save: ['embed_tokens'], trainable_token_indices: [1] }, /embed_tokens is in modules_to_save already/],
+  [{ trainable_token_indices: [] }, /is empty/],
+]
+
+const title = (c: Case) => `${c.model} ${JSON.stringify(c.config)}`
+const isRefused = (c: Case) =>
+  REFUSED.some(([config]) => JSON.stringify({ target_modules: ['q_proj'], ...config }) === JSON.stringify(c.config))
+
+describe('adapter layout', () => {
+  const good = goldens.cases.filter((c) => c.keys && !isRefused(c))
+  const bad = goldens.cases.filter((c) => c.error)
+
+  it('has enough cases', () => {
+    expect(good.length).toBeGreaterThan(80)
+    expect(bad.length).toBeGreaterThan(20)
+  })
+
+  it.each(good.map((c) => [title(c), c] as const))('%s', (_, golden) => {
+    const { tensors, sites, targets, fanInFanOut } = layout(golden)
+    expect(Object.fromEntries(tensors.map((t) => [fileKey(t.id), t.shape]))).toEqual(golden.keys)
+    expect(tensors.length).toBe(Object.keys(golden.keys ?? {}).length)
+    expect(sorted(tensors.filter((t) => t.trained).map((t) => fileKey(t.id)))).toEqual(golden.trained)
+    const unique = tensors.filter((t) => t.trained && !t.sameAs)
+    expect(unique.reduce((n, t) => n + t.shape.reduce((x, y) => x * y, 1), 0)).toBe(golden.count)
+    expect(Object.fromEntries(sites.map((s) => [s.path, [s.r, s.alpha, s.scale]]))).toEqual(golden.sites)
+    expect(sorted(targets.savedTargets)).toEqual(golden.saved?.target_modules)
+    expect(fanInFanOut).toBe(golden.saved?.fan_in_fan_out)
+  })
+
+  it.each(bad.map((c) => [`${title(c)}: ${c.error}`, c] as const))('refuses %s', (_, golden) => {
+    let error: unknown
+    try {
+      layout(golden)
+    } catch (caught) {
+      error = caught
+    }
+    expect(isLowrankError(error) && error.field).toBeTruthy()
+  })
+
+  it.each(REFUSED)('is stricter than PEFT on %j', (config, message) => {
+    expect(() => layout({ model: 'llama', config: { target_modules: ['q_proj'], ...config } })).toThrow(message)
+  })
+})
