@@ -3,7 +3,8 @@ import { isLowrankError, type LowrankError } from '../support/errors.ts'
 import { parseFlags } from './flags.ts'
 import { resolveOptions, resolveSettings } from './resolve.ts'
 import { parseRunFile } from './run-file.ts'
-import { type VerbName, verbs } from './verbs/index.ts'
+import type { VerbName } from './summaries.ts'
+import { verbs } from './verbs/index.ts'
 
 /** Parses a command line as the faces do. */
 function read(verb: VerbName, line: string[], file?: string) {

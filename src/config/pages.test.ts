@@ -6,7 +6,7 @@ import { adapterSpecs } from './options/model.ts'
 import { resolveSettings } from './resolve.ts'
 import { formatRunFile, parseRunFile } from './run-file.ts'
 import type { VerbSpec } from './verb.ts'
-import { type TrainOptions, type TrainSettings, type VerbName, verbs } from './verbs/index.ts'
+import { type TrainOptions, type TrainSettings, verbs } from './verbs/index.ts'
 
 const everyVerb: VerbSpec[] = Object.values(verbs)
 
@@ -17,7 +17,7 @@ describe('the tables', () => {
       expect(words.slice(0, 2)).toEqual(['lowrank', spec.name])
       const argv = words.slice(2).map((word) => word.replace(/^'(.*)'$/, '$1'))
       const { settings, config } = parseFlags(spec, argv)
-      if (config === undefined) resolveSettings(spec.name as VerbName, settings)
+      if (config === undefined) resolveSettings(spec.name, settings)
     }
   })
 

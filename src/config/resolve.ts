@@ -6,8 +6,9 @@ import { LowrankError } from '../support/errors.ts'
 import { nearest } from '../support/nearest.ts'
 import { laterOptions } from './later.ts'
 import { camel, kebab, optionFacts } from './option.ts'
+import type { VerbName } from './summaries.ts'
 import { type Conflict, isSet, type Source, type VerbSpec } from './verb.ts'
-import { type InputOf, type OutputOf, type VerbName, verbs } from './verbs/index.ts'
+import { type InputOf, type OutputOf, verbs } from './verbs/index.ts'
 
 /** One value that somebody gave. */
 export interface Setting {

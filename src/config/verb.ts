@@ -4,6 +4,7 @@
  */
 import { z } from 'zod'
 import { kebab, type OptionTable, type Shape } from './option.ts'
+import { summaries, type VerbName } from './summaries.ts'
 
 export interface Example {
   command: string
@@ -33,7 +34,7 @@ export interface Resolved {
 }
 
 export interface VerbSpec<T extends OptionTable = OptionTable> {
-  name: string
+  name: VerbName
   summary: string
   options: T
   schema: z.ZodObject<Shape<T>>
@@ -61,14 +62,9 @@ interface VerbDetails {
   notes?: string
 }
 
-export function verb<const T extends OptionTable>(
-  name: string,
-  summary: string,
-  options: T,
-  details: VerbDetails,
-): VerbSpec<T> {
+export function verb<const T extends OptionTable>(name: VerbName, options: T, details: VerbDetails): VerbSpec<T> {
   const schema = z.object(describedShape(options))
-  return { name, summary, options, schema, exclusive: [], rules: [], silenced: () => [], ...details }
+  return { name, summary: summaries[name], options, schema, exclusive: [], rules: [], silenced: () => [], ...details }
 }
 
 /** The schemas of a table by name, each with its description for JSON Schema. */

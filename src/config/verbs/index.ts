@@ -1,5 +1,6 @@
 /** @file Every verb by name, and the types of their options. */
 import type { z } from 'zod'
+import type { VerbName } from '../summaries.ts'
 import type { VerbSpec } from '../verb.ts'
 import { benchVerb, doctorVerb, inspectVerb, quickstartVerb, schemaVerb } from './tools.ts'
 import { trainVerb } from './train.ts'
@@ -16,14 +17,9 @@ export const verbs = {
   doctor: doctorVerb,
   bench: benchVerb,
   schema: schemaVerb,
-} satisfies Record<string, VerbSpec>
+} satisfies Record<VerbName, VerbSpec>
 
 export type Verbs = typeof verbs
-export type VerbName = keyof Verbs
-
-export function isVerbName(name: string): name is VerbName {
-  return Object.hasOwn(verbs, name)
-}
 
 /** Options as a caller gives them: defaults may be left out. */
 export type InputOf<V extends VerbName> = z.input<Verbs[V]['schema']>

@@ -9,7 +9,6 @@ import { verb } from '../verb.ts'
 
 export const quickstartVerb = verb(
   'quickstart',
-  'Offline, about a minute: train an adapter on the embedded base and see before and after.',
   {
     output: option('Output', text('FOLDER', 'a folder').optional(), 'Run folder to write.', {
       defaultText: 'runs/<date>-quickstart',
@@ -28,7 +27,6 @@ export const quickstartVerb = verb(
 
 export const inspectVerb = verb(
   'inspect',
-  'What a model, adapter, checkpoint, run folder or safetensors file is, on one screen.',
   {
     path: option(
       'Input',
@@ -49,14 +47,12 @@ export const inspectVerb = verb(
 
 export const doctorVerb = verb(
   'doctor',
-  'Machine, engines and what each can do, cache folders, and a tiny self-test of each engine.',
   { selfTest: option('Output', boolean().default(true), 'Compute something small on each engine and compare.') },
   { examples: [{ command: 'lowrank doctor', does: 'look at this machine' }] },
 )
 
 export const benchVerb = verb(
   'bench',
-  'Speed and memory on this machine, against its limit and, where installed, PyTorch + PEFT.',
   {
     model: option(
       'Model',
@@ -106,7 +102,6 @@ const described = ['train', 'eval', 'generate', 'chat', 'merge', 'quickstart', '
 
 export const schemaVerb = verb(
   'schema',
-  'JSON Schema of the run file, for editors.',
   { verb: option('Input', choice(described).default('train'), 'Verb whose options are described.') },
   {
     positional: 'verb',

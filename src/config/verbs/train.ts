@@ -16,7 +16,6 @@ const adapterOnly = [
 
 export const trainVerb = verb(
   'train',
-  'Fine-tune a model; writes a run folder.',
   {
     model: { ...modelOption, schema: modelOption.schema.optional() },
     ...modelSource,

@@ -19,7 +19,6 @@ const needsModel = (name: string) =>
 
 export const evalVerb = verb(
   'eval',
-  'Measure token-weighted loss and perplexity on rows.',
   {
     ...modelAndAdapters,
     data: dataOption,
@@ -43,7 +42,6 @@ export const evalVerb = verb(
 
 export const generateVerb = verb(
   'generate',
-  'Continue a prompt.',
   {
     ...modelAndAdapters,
     prompt: option('Prompt', freeText('TEXT').optional(), 'Text to continue; `-` reads it from stdin.'),
@@ -75,7 +73,6 @@ export const generateVerb = verb(
 
 export const chatVerb = verb(
   'chat',
-  'Talk with a model; streams, and works with piped input too.',
   {
     ...modelAndAdapters,
     system: option('Prompt', freeText('TEXT').optional(), 'System message that opens the conversation.'),
@@ -99,7 +96,6 @@ export const chatVerb = verb(
 
 export const mergeVerb = verb(
   'merge',
-  'Fold an adapter into its base: a plain Hugging Face model folder.',
   {
     ...modelAndAdapters,
     output: option('Output', text('FOLDER', 'a folder'), 'Model folder to write.'),

@@ -1,0 +1,20 @@
+/** @file Verbs and what each is for, as plain data: the first help page needs nothing else, so it is quick. */
+
+export const summaries = {
+  quickstart: 'Offline, about a minute: train an adapter on the embedded base and see before and after.',
+  train: 'Fine-tune a model; writes a run folder.',
+  eval: 'Measure token-weighted loss and perplexity on rows.',
+  generate: 'Continue a prompt.',
+  chat: 'Talk with a model; streams, and works with piped input too.',
+  merge: 'Fold an adapter into its base: a plain Hugging Face model folder.',
+  inspect: 'What a model, adapter, checkpoint, run folder or safetensors file is, on one screen.',
+  doctor: 'Machine, engines and what each can do, cache folders, and a tiny self-test of each engine.',
+  bench: 'Speed and memory on this machine, against its limit and, where installed, PyTorch + PEFT.',
+  schema: 'JSON Schema of the run file, for editors.',
+} as const
+
+export type VerbName = keyof typeof summaries
+
+export function isVerbName(name: string): name is VerbName {
+  return Object.hasOwn(summaries, name)
+}
