@@ -25,6 +25,8 @@ type Args<K extends OpName> = Join<Ops[K]['inputs'], ParamArgs<K>>
 type OpMethods = { [K in OpName]: (...args: Args<K>) => Node }
 
 export interface Builder extends OpMethods {
+  /** One application with every parameter given: how passes build a node anew over other inputs. */
+  apply<K extends OpName>(op: K, inputs: readonly Node[], params: ParamsOf<K>): Node
   /** An input fed at each run. */
   feed(name: string, type: TensorType): Node
   /** A frozen weight, bound once at compile. */
@@ -84,6 +86,7 @@ export function createBuilder(rules: BuildRules): Builder {
   ) as unknown as OpMethods
   return {
     ...methods,
+    apply: make,
     scalar,
     feed: (name, type) => input(name, 'feed', type),
     weight: (name, shape) => input(name, 'weight', { dtype: 'f32', shape }),
