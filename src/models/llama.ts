@@ -1,0 +1,120 @@
+/**
+ * @file Llama (arXiv 2302.13971) and the decoders that share its body: Mistral and Qwen 2.
+ * Must not know training, adapters or engines. Source of the fields: transformers `LlamaConfig`.
+ */
+import type { HfConfig } from '../formats/hf-config.ts'
+import type { Node } from '../graph/types.ts'
+import { type Activation, activate, activationOf } from './activation.ts'
+import { type CommonConfig, causalLM } from './causal-lm.ts'
+import type { Head, Net } from './net.ts'
+import { type Rope, ropeOf } from './rope.ts'
+
+export interface LlamaConfig extends CommonConfig {
+  readonly intermediateSize: number
+  readonly activation: Activation
+  readonly rmsNormEps: number
+  readonly rope: Rope
+  readonly qkvBias: boolean
+  readonly outputBias: boolean
+  readonly mlpBias: boolean
+  readonly attentionDropout: number
+  /** Window of each layer's attention; undefined where it sees everything before it. */
+  readonly window: (layer: number) => number | undefined
+}
+
+/** The fields that Llama, Mistral and Qwen 2 read alike. */
+export function llamaFields(raw: HfConfig): Omit<LlamaConfig, 'qkvBias' | 'outputBias' | 'mlpBias' | 'window'> {
+  const hiddenSize = raw.int('hidden_size', { min: 1 })
+  const heads = raw.int('num_attention_heads', { min: 1 })
+  if (!raw.has('head_dim') && hiddenSize % heads !== 0) {
+    throw raw.fault('num_attention_heads', `is ${heads}, which does not divide hidden_size ${hiddenSize}`)
+  }
+  const headDim = raw.int('head_dim', { min: 2, default: hiddenSize / heads })
+  const maxPositions = raw.int('max_position_embeddings', { min: 1, default: 2048 })
+  raw.require({ pretraining_tp: 1 })
+  return {
+    vocabSize: raw.int('vocab_size', { min: 1 }),
+    hiddenSize,
+    layers: raw.int('num_hidden_layers', { min: 1 }),
+    heads,
+    kvHeads: raw.int('num_key_value_heads', { min: 1, default: heads }),
+    headDim,
+    maxPositions,
+    tieWordEmbeddings: raw.boolean('tie_word_embeddings', { default: false }),
+    initializerRange: raw.number('initializer_range', { min: 0, default: 0.02 }),
+    intermediateSize: raw.int('intermediate_size', { min: 1 }),
+    activation: activationOf(raw, 'hidden_act', 'silu'),
+    rmsNormEps: raw.number('rms_norm_eps', { min: 0, default: 1e-6 }),
+    rope: ropeOf(raw, headDim, maxPositions),
+    attentionDropout: raw.number('attention_dropout', { min: 0, max: 1, default: 0 }),
+  }
+}
+
+export function llamaBody(net: Net, c: LlamaConfig, ids: Node): Node {
+  let h = net.embedding('model.embed_tokens', ids, c.vocabSize, c.hiddenSize, 'input')
+  for (let layer = 0; layer < c.layers; layer++) h = net.scope(`model.layers.${layer}`, () => block(net, c, h, layer))
+  return net.rmsNorm('model.norm', h, c.rmsNormEps)
+}
+
+function block(net: Net, c: LlamaConfig, x: Node, layer: number): Node {
+  const { g } = net
+  const normed = net.rmsNorm('input_layernorm', x, c.rmsNormEps)
+  const h = g.add(
+    x,
+    net.scope('self_attn', () => attention(net, c, normed, layer)),
+  )
+  const normedAgain = net.rmsNorm('post_attention_layernorm', h, c.rmsNormEps)
+  return g.add(
+    h,
+    net.scope('mlp', () => mlp(net, c, normedAgain)),
+  )
+}
+
+function attention(net: Net, c: LlamaConfig, x: Node, layer: number): Node {
+  const kvWidth = c.kvHeads * c.headDim
+  const q = net.splitHeads(net.linear('q_proj', x, c.heads * c.headDim, { bias: c.qkvBias }), c.heads)
+  const k = net.splitHeads(net.linear('k_proj', x, kvWidth, { bias: c.qkvBias }), c.kvHeads)
+  const v = net.splitHeads(net.linear('v_proj', x, kvWidth, { bias: c.qkvBias }), c.kvHeads)
+  const mixed = net.attention({
+    q: net.rotary(q, c.rope),
+    k: net.rotary(k, c.rope),
+    v,
+    window: c.window(layer),
+    dropout: c.attentionDropout,
+  })
+  return net.linear('o_proj', mixed, c.hiddenSize, { bias: c.outputBias })
+}
+
+function mlp(net: Net, c: LlamaConfig, x: Node): Node {
+  const gate = activate(net.g, c.activation, net.linear('gate_proj', x, c.intermediateSize, { bias: c.mlpBias }))
+  const up = net.linear('up_proj', x, c.intermediateSize, { bias: c.mlpBias })
+  return net.linear('down_proj', net.g.mul(gate, up), c.hiddenSize, { bias: c.mlpBias })
+}
+
+export function llamaHead(c: CommonConfig): Head {
+  const tiedTo = c.tieWordEmbeddings ? 'model.embed_tokens' : undefined
+  return { path: 'lm_head', vocabSize: c.vocabSize, tiedTo }
+}
+
+/** Everything but the config, which each `model_type` reads in its own file. */
+export const llamaFamily = {
+  prefix: 'model',
+  body: llamaBody,
+  head: llamaHead,
+  block: /^model\.layers\.\d+/,
+}
+
+export const llama = causalLM<LlamaConfig>({
+  ...llamaFamily,
+  modelTypes: ['llama'],
+  config(raw) {
+    const attentionBias = raw.boolean('attention_bias', { default: false })
+    return {
+      ...llamaFields(raw),
+      qkvBias: attentionBias,
+      outputBias: attentionBias,
+      mlpBias: raw.boolean('mlp_bias', { default: false }),
+      window: () => undefined,
+    }
+  },
+})

@@ -1,0 +1,272 @@
+/**
+ * @file The layers a model is written in. A net holds what a model file need not know: where weights come from, what
+ * sits at a layer, positions and segments, the key/value cache, whether dropout acts.
+ * Must not know adapter methods: `Wiring` is the seam they plug into.
+ */
+import type { Builder } from '../graph/builder.ts'
+import type { Node } from '../graph/types.ts'
+import { hashName } from '../support/random.ts'
+import { type Dim, mulDims } from '../tensor/dim.ts'
+import type { ModuleInfo, SiteModule } from './modules.ts'
+import type { Rope } from './rope.ts'
+
+/** A frozen (or fully trained) layer, as an adapter meets it. */
+export interface Layer {
+  readonly site: SiteModule
+  /** As stored: `[out, in]`, `[in, out]` for Conv1D, `[vocab, width]` for embeddings. */
+  readonly weight: Node
+  readonly bias: Node | undefined
+  /** The layer itself on any input, bias included. */
+  apply(x: Node): Node
+  /** The layer without its bias. */
+  product(x: Node): Node
+}
+
+/** What a run plugs into a net. */
+export interface Wiring {
+  /** A tensor of the base by its Hugging Face name, frozen or trained; `sharedWith` is the tensor a tied head borrows. */
+  base(name: string, shape: readonly number[], sharedWith?: string): Node
+  /** Called for every layer an adapter can sit at; the default is `layer.apply(x)`. */
+  adapt?(layer: Layer, x: Node): Node | undefined
+  /** Called once a module, in order. */
+  onModule?(module: ModuleInfo): void
+}
+
+/** The runtime inputs of a net, all `i64`. */
+export interface NetInputs {
+  /** Place of each token within its sample, `[batch, seq]`. */
+  readonly positions: Node
+  /** Sample number within a packed row; 0 is padding, `[batch, seq]`. */
+  readonly segments: Node
+  /** The same for the keys a query may look at, `[batch, past+seq]`; in training the two above. */
+  readonly keyPositions: Node
+  readonly keySegments: Node
+  /** `u32[batch, seq]` keys of dropout masks; absent outside training. */
+  readonly dropoutKeys?: Node | undefined
+  /** Joins the past keys and values of attention layer `index`. */
+  readonly cache?: ((index: number, key: Node, value: Node) => { key: Node; value: Node }) | undefined
+}
+
+export interface AttentionInputs {
+  /** `f32[batch, heads, seq, headDim]`. */
+  readonly q: Node
+  /** `f32[batch, kvHeads, seq, headDim]`. */
+  readonly k: Node
+  readonly v: Node
+  /** Factor on the scores. @default headDim^−1/2 */
+  readonly scale?: number
+  /** Only keys fewer than this many positions back are seen. */
+  readonly window?: number | undefined
+  /** Dropout on the weights in training. */
+  readonly dropout?: number
+}
+
+export interface LinearOptions {
+  readonly bias?: boolean
+  /** Weight stored `[in, out]` (GPT-2). */
+  readonly conv1d?: boolean
+}
+
+export interface Head {
+  readonly path: string
+  readonly vocabSize: number
+  readonly bias?: boolean
+  /** Path of the embedding whose weight the head shares. */
+  readonly tiedTo?: string | undefined
+}
+
+export interface Net {
+  readonly g: Builder
+  readonly inputs: NetInputs
+  scope<T>(path: string, body: () => T): T
+  embedding(name: string, ids: Node, count: number, width: number, role?: 'input'): Node
+  linear(name: string, x: Node, outFeatures: number, options?: LinearOptions): Node
+  rmsNorm(name: string, x: Node, eps: number): Node
+  layerNorm(name: string, x: Node, eps: number): Node
+  /** `[batch, seq, heads·d] → [batch, heads, seq, d]`. */
+  splitHeads(x: Node, heads: number): Node
+  rotary(x: Node, rope: Rope): Node
+  /** → `f32[batch, seq, heads·headDim]`. */
+  attention(inputs: AttentionInputs): Node
+  dropout(name: string, x: Node, rate: number): Node
+  /** Logits of rows of the last hidden state: `f32[…, d] → f32[…, vocab]`. */
+  logits(head: Head, rows: Node): Node
+  /** Loss of each row, without keeping logits where the head is a plain layer: `f32[n, d], i64[n] → f32[n]`. */
+  headLoss(head: Head, rows: Node, labels: Node): Node
+}
+
+const MASKED = -1e30
+
+export function createNet(g: Builder, inputs: NetInputs, wiring: Wiring): Net {
+  let attentionLayers = 0
+
+  function layer(site: SiteModule, bias: boolean, product: (x: Node, weight: Node) => Node): Layer {
+    const [rows, columns] =
+      site.kind === 'linear' ? [site.outFeatures, site.inFeatures] : [site.inFeatures, site.outFeatures]
+    wiring.onModule?.(site)
+    const weight = wiring.base(`${site.path}.weight`, [rows, columns], site.tiedTo && `${site.tiedTo}.weight`)
+    const biasNode = bias ? wiring.base(`${site.path}.bias`, [site.outFeatures]) : undefined
+    return {
+      site,
+      weight,
+      bias: biasNode,
+      product: (x) => product(x, weight),
+      apply: (x) => (biasNode ? g.add(product(x, weight), biasNode) : product(x, weight)),
+    }
+  }
+
+  const adapted = (l: Layer, x: Node): Node => wiring.adapt?.(l, x) ?? l.apply(x)
+
+  function linearLayer(path: string, x: Node, outFeatures: number, options: LinearOptions, head?: Head): Layer {
+    const inFeatures = Number(x.type.shape.at(-1))
+    const { bias = false, conv1d = false } = options
+    const shape = conv1d ? [inFeatures, outFeatures] : [outFeatures, inFeatures]
+    const parameters = [{ name: 'weight', shape }, ...(bias ? [{ name: 'bias', shape: [outFeatures] }] : [])]
+    const kind: SiteModule['kind'] = conv1d ? 'conv1d' : 'linear'
+    const site: SiteModule = { ...headInfo(head), path, kind, inFeatures, outFeatures, parameters }
+    return layer(site, bias, (input, weight) => g.matmul(input, weight, { transB: !conv1d }))
+  }
+
+  const headLayer = (head: Head, x: Node): Layer =>
+    linearLayer(head.path, x, head.vocabSize, { bias: head.bias ?? false }, head)
+
+  function norm(name: string, x: Node, withBias: boolean): { weight: Node; bias: Node | undefined } {
+    const path = join(g.scope, name)
+    const width = Number(x.type.shape.at(-1))
+    const parameters = [{ name: 'weight', shape: [width] }, ...(withBias ? [{ name: 'bias', shape: [width] }] : [])]
+    wiring.onModule?.({ path, kind: 'norm', parameters })
+    return {
+      weight: wiring.base(`${path}.weight`, [width]),
+      bias: withBias ? wiring.base(`${path}.bias`, [width]) : undefined,
+    }
+  }
+
+  /** `f32[batch, 1, seq, past+seq]`: 0 where a query may look, −1e30 elsewhere. Equal calls are one node. */
+  function maskBias(window: number | undefined): Node {
+    const query = (x: Node): Node => g.reshape(x, { shape: [x.type.shape[0] ?? 1, 1, x.type.shape[1] ?? 1, 1] })
+    const key = (x: Node): Node => g.reshape(x, { shape: [x.type.shape[0] ?? 1, 1, 1, x.type.shape[1] ?? 1] })
+    return g.during('forward', '', () => {
+      const [position, keyPosition] = [query(inputs.positions), key(inputs.keyPositions)]
+      let visible = g.and(g.equal(query(inputs.segments), key(inputs.keySegments)), g.lessEqual(keyPosition, position))
+      if (window !== undefined) {
+        const limit = g.constant({ dtype: 'i64', shape: [], values: [window] })
+        visible = g.and(visible, g.less(g.sub(position, keyPosition), limit))
+      }
+      return g.select(visible, 0, MASKED)
+    })
+  }
+
+  function dropout(name: string, x: Node, rate: number): Node {
+    const keys = inputs.dropoutKeys
+    if (!keys || rate === 0) return x
+    return g.mul(x, dropoutFactors(g, keys, join(g.scope, name), rate, x))
+  }
+
+  function attention({ q, k, v, scale, window, dropout: rate = 0 }: AttentionInputs): Node {
+    const { key, value } = inputs.cache?.(attentionLayers++, k, v) ?? { key: k, value: v }
+    const [b = 1, h = 1, s = 1, d = 1] = q.type.shape
+    const factor = scale ?? Number(d) ** -0.5
+    const bias = maskBias(window)
+    const out =
+      rate > 0 && inputs.dropoutKeys
+        ? droppedAttention({ g, q, k: key, v: value, bias, scale: factor, keys: inputs.dropoutKeys, rate })
+        : g.attention(q, key, value, bias, { scale: factor })
+    return g.reshape(g.transpose(out, { perm: [0, 2, 1, 3] }), { shape: [b, s, mulDims(h, d)] })
+  }
+
+  return {
+    g,
+    inputs,
+    scope: (path, body) => g.scoped(path, body),
+    embedding(name, ids, count, width, role) {
+      const path = join(g.scope, name)
+      const site: SiteModule = {
+        path,
+        kind: 'embedding',
+        inFeatures: count,
+        outFeatures: width,
+        parameters: [{ name: 'weight', shape: [count, width] }],
+        ...(role === 'input' ? { isInputEmbedding: true } : {}),
+      }
+      return g.scoped(name, () =>
+        adapted(
+          layer(site, false, (x, weight) => g.gather(weight, x)),
+          ids,
+        ),
+      )
+    },
+    linear: (name, x, outFeatures, options = {}) =>
+      g.scoped(name, () => adapted(linearLayer(g.scope, x, outFeatures, options), x)),
+    rmsNorm: (name, x, eps) => g.scoped(name, () => g.rmsNorm(x, norm('', x, false).weight, { eps })),
+    layerNorm: (name, x, eps) =>
+      g.scoped(name, () => {
+        const { weight, bias } = norm('', x, true)
+        return g.layerNorm(x, weight, bias ?? 0, { eps })
+      }),
+    splitHeads(x, heads) {
+      const [b = 1, s = 1, width = 1] = x.type.shape
+      return g.transpose(g.reshape(x, { shape: [b, s, heads, Number(width) / heads] }), { perm: [0, 2, 1, 3] })
+    },
+    rotary(x, rope) {
+      const { cos, sin } = g.during('forward', '', () => angles(g, inputs.positions, rope))
+      return g.rotary(x, cos, sin)
+    },
+    attention,
+    dropout,
+    logits: (head, rows) => g.scoped(head.path, () => adapted(headLayer(head, rows), rows)),
+    headLoss(head, rows, labels) {
+      return g.scoped(head.path, () => {
+        const plain = headLayer(head, rows)
+        const logits = wiring.adapt?.(plain, rows)
+        if (logits) return g.crossEntropy(logits, labels)
+        return plain.bias ? g.crossEntropy(plain.apply(rows), labels) : g.linearCrossEntropy(rows, plain.weight, labels)
+      })
+    },
+  }
+}
+
+/** Factors 0 or 1/(1−rate) for `x: f32[…keys, width]`, from the site's name and the keys alone. */
+export function dropoutFactors(g: Builder, keys: Node, site: string, rate: number, x: Node): Node {
+  const trailing = x.type.shape.slice(keys.type.shape.length)
+  return g.dropoutMask(keys, { site: hashName(site), rate, trailing })
+}
+
+/** Attention whose weights are dropped at random: the parts of the composite, with the mask between them. */
+function droppedAttention(io: {
+  g: Builder
+  q: Node
+  k: Node
+  v: Node
+  bias: Node
+  scale: number
+  keys: Node
+  rate: number
+}): Node {
+  const { g, q, k, v, bias, scale, keys, rate } = io
+  const [b = 1, h = 1, s = 1, d = 1] = q.type.shape
+  const [, kv = 1, t = 1] = k.type.shape
+  const rows: Dim = mulDims(Number(h) / Number(kv), s)
+  const scores = g.matmul(g.reshape(q, { shape: [b, kv, rows, d] }), k, { transB: true, alpha: scale })
+  const weights = g.softmax(g.add(g.reshape(scores, { shape: [b, h, s, t] }), bias))
+  const mask = g.dropoutMask(keys, { site: hashName(`${g.scope}.attention`), rate, trailing: [h, t] })
+  const dropped = g.mul(weights, g.transpose(mask, { perm: [0, 2, 1, 3] }))
+  return g.reshape(g.matmul(g.reshape(dropped, { shape: [b, kv, rows, t] }), v), { shape: [b, h, s, d] })
+}
+
+/** cos and sin of position · frequency, `f32[batch, seq, headDim/2]`. */
+function angles(g: Builder, positions: Node, rope: Rope): { cos: Node; sin: Node } {
+  const [b = 1, s = 1] = positions.type.shape
+  const half = rope.inverseFrequencies.length
+  const frequencies = g.constant({ dtype: 'f32', shape: [half], values: rope.inverseFrequencies })
+  const angle = g.mul(g.reshape(g.cast(positions, { to: 'f32' }), { shape: [b, s, 1] }), frequencies)
+  return { cos: g.mul(g.cos(angle), rope.attentionFactor), sin: g.mul(g.sin(angle), rope.attentionFactor) }
+}
+
+function headInfo(head: Head | undefined): Pick<ModuleInfo, 'isOutputHead' | 'tiedTo'> {
+  if (!head) return {}
+  return { isOutputHead: true, ...(head.tiedTo === undefined ? {} : { tiedTo: head.tiedTo }) }
+}
+
+function join(scope: string, name: string): string {
+  return scope === '' ? name : name === '' ? scope : `${scope}.${name}`
+}

@@ -1,0 +1,31 @@
+/** @file All model families by `model_type`. A new family is its file and one name here. */
+import type { HfConfig } from '../formats/hf-config.ts'
+import { LowrankError } from '../support/errors.ts'
+import { nearest } from '../support/nearest.ts'
+import type { Model, ModelFamily } from './causal-lm.ts'
+import { gpt2 } from './gpt2.ts'
+import { llama } from './llama.ts'
+import { mistral } from './mistral.ts'
+import { qwen2 } from './qwen2.ts'
+
+const families: readonly ModelFamily[] = [llama, mistral, qwen2, gpt2]
+
+/** Every `model_type` that lowrank builds. */
+export const modelTypes: readonly string[] = families.flatMap((family) => family.modelTypes)
+
+/** The model that a config.json describes. @throws LowrankError naming an unknown model_type and the nearest known one. */
+export function modelOf(raw: HfConfig): Model {
+  const modelType = raw.string('model_type')
+  const family = families.find((f) => f.modelTypes.includes(modelType))
+  if (family) return family.open(raw, modelType)
+  const [close] = nearest(modelType, modelTypes)
+  throw new LowrankError(
+    'unsupported',
+    `${raw.file}: model_type "${modelType}" is not supported; lowrank builds ${modelTypes.join(', ')}`,
+    {
+      file: raw.file,
+      field: 'model_type',
+      suggestion: close && `did you mean ${close}?`,
+    },
+  )
+}

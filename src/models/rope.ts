@@ -1,0 +1,85 @@
+/**
+ * @file Frequencies of rotary position embedding (RoFormer, arXiv 2104.09864) and how configs stretch them:
+ * default, linear, llama3, yarn (arXiv 2309.00071), with the formulas of transformers' `modeling_rope_utils`.
+ */
+import type { HfConfig } from '../formats/hf-config.ts'
+import { ropeParameters } from '../formats/rope-parameters.ts'
+
+export interface Rope {
+  /** One a pair of channels: radians a position. */
+  readonly inverseFrequencies: readonly number[]
+  /** Factor on cos and sin. */
+  readonly attentionFactor: number
+}
+
+/** What a rope type's formula may use, read from a config. */
+interface RopeParameters {
+  readonly theta: number
+  readonly factor: number | undefined
+  readonly originalMaxPositions: number
+}
+
+const TYPES = ['default', 'linear', 'llama3', 'yarn'] as const
+
+/**
+ * Rotary frequencies of a config, for heads of `headDim` channels.
+ * @throws LowrankError 'config' naming a rope type that is not built, or a parameter that is missing or out of range.
+ */
+export function ropeOf(config: HfConfig, headDim: number, maxPositions: number): Rope {
+  const section = ropeParameters(config)
+  const type = section.oneOf('rope_type', TYPES, { default: 'default' })
+  const theta = section.number('rope_theta', { default: 10000, min: Number.MIN_VALUE })
+  section.require({ partial_rotary_factor: 1 })
+  const base = Array.from({ length: headDim / 2 }, (_, i) => theta ** ((-2 * i) / headDim))
+  if (type === 'default') return { inverseFrequencies: base, attentionFactor: 1 }
+  const originalMaxPositions = section.int('original_max_position_embeddings', { default: maxPositions, min: 1 })
+  if (type === 'yarn') {
+    const factor = section.number('factor', { default: maxPositions / originalMaxPositions, min: Number.MIN_VALUE })
+    return yarn(base, section, headDim, { theta, factor, originalMaxPositions })
+  }
+  const factor = section.number('factor', { min: Number.MIN_VALUE })
+  if (type === 'linear') return { inverseFrequencies: base.map((f) => f / factor), attentionFactor: 1 }
+  return { inverseFrequencies: llama3(base, section, factor, originalMaxPositions), attentionFactor: 1 }
+}
+
+/** Long wavelengths are divided by the factor, short ones kept, those between interpolated (Llama 3.1). */
+function llama3(base: readonly number[], section: HfConfig, factor: number, original: number): number[] {
+  const low = section.number('low_freq_factor', { min: 0 })
+  const high = section.number('high_freq_factor', { min: 0 })
+  return base.map((frequency) => {
+    const wavelength = (2 * Math.PI) / frequency
+    if (wavelength < original / high) return frequency
+    if (wavelength > original / low) return frequency / factor
+    const smooth = (original / wavelength - low) / (high - low)
+    return ((1 - smooth) * frequency) / factor + smooth * frequency
+  })
+}
+
+function yarn(
+  base: readonly number[],
+  section: HfConfig,
+  headDim: number,
+  p: RopeParameters & { factor: number },
+): Rope {
+  const correction = (rotations: number): number =>
+    (headDim * Math.log(p.originalMaxPositions / (rotations * 2 * Math.PI))) / (2 * Math.log(p.theta))
+  const lowExact = correction(section.number('beta_fast', { default: 32 }))
+  const highExact = correction(section.number('beta_slow', { default: 1 }))
+  const round = section.boolean('truncate', { default: true })
+  const low = Math.max(round ? Math.floor(lowExact) : lowExact, 0)
+  const high = Math.min(round ? Math.ceil(highExact) : highExact, headDim - 1)
+  const span = low === high ? 0.001 : high - low
+  const inverseFrequencies = base.map((frequency, i) => {
+    const ramp = Math.min(1, Math.max(0, (i - low) / span))
+    return (frequency / p.factor) * ramp + frequency * (1 - ramp)
+  })
+  return { inverseFrequencies, attentionFactor: yarnAttentionFactor(section, p.factor) }
+}
+
+function yarnAttentionFactor(section: HfConfig, factor: number): number {
+  const scale = (mscale: number): number => (factor <= 1 ? 1 : 0.1 * mscale * Math.log(factor) + 1)
+  const mscale = section.number('mscale', { default: 0 })
+  const mscaleAllDim = section.number('mscale_all_dim', { default: 0 })
+  const fallback = mscale && mscaleAllDim ? scale(mscale) / scale(mscaleAllDim) : scale(1)
+  return section.number('attention_factor', { default: fallback })
+}

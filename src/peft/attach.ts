@@ -1,0 +1,119 @@
+/**
+ * @file Puts adapters into a net: the wiring that answers with trained tensors where an adapter has them and applies
+ * its method at each of its sites. Must not know where tensors come from, or training.
+ */
+import type { Builder } from '../graph/builder.ts'
+import type { Node } from '../graph/types.ts'
+import { dropoutFactors, type Layer, type Wiring } from '../models/net.ts'
+import type { AdapterLayout, AdapterTensor, TokenRows } from './layout.ts'
+import { applyLora } from './methods/lora.ts'
+
+/** What sits on the base: an adapter, or (for full fine-tuning) trained copies of everything. */
+export interface Attached {
+  readonly layout: Pick<AdapterLayout, 'sites' | 'tensors' | 'tokens'>
+  /** The graph's node for a trained tensor. */
+  parameter(tensor: AdapterTensor): Node
+  /** Share of each batch row, `f32[batch]`; only for adapters that replace nothing of the base. */
+  readonly rowWeight?: Node | undefined
+  /** `lora_dropout`. @default 0 */
+  readonly dropout?: number
+  /** A trained tensor also serves the head tied to it (full fine-tuning); PEFT's copies untie. */
+  readonly followsTies?: boolean
+}
+
+/** Keys of dropout masks for activations by token and, for the head, by labelled row. */
+export interface DropoutKeys {
+  readonly tokens: Node
+  readonly rows: Node
+}
+
+/** Wires adapters onto frozen weights. */
+export function attach(
+  g: Builder,
+  frozen: (name: string, shape: readonly number[]) => Node,
+  attached: readonly Attached[],
+  dropoutKeys?: DropoutKeys,
+): Wiring {
+  const bound = attached.map((adapter) => bind(adapter))
+  return {
+    base(name, shape, sharedWith) {
+      for (const { replaced, adapter } of bound) {
+        const tensor = replaced.get(name) ?? (adapter.followsTies && sharedWith ? replaced.get(sharedWith) : undefined)
+        if (tensor) return adapter.parameter(tensor)
+      }
+      return frozen(sharedWith ?? name, shape)
+    },
+    adapt(layer, x) {
+      const here = bound.filter(({ touches }) => touches.has(layer.site.path))
+      if (here.length === 0) return undefined
+      return here.reduce((y, adapter) => adaptLayer(g, adapter, layer, x, y, dropoutKeys), layer.apply(x))
+    },
+  }
+}
+
+interface Bound {
+  readonly adapter: Attached
+  /** Base tensors this adapter has its own value for, by Hugging Face name. */
+  readonly replaced: ReadonlyMap<string, AdapterTensor>
+  readonly byId: ReadonlyMap<string, AdapterTensor>
+  /** Paths at which it computes something. */
+  readonly touches: ReadonlySet<string>
+}
+
+function bind(adapter: Attached): Bound {
+  const { sites, tensors, tokens } = adapter.layout
+  const own = tensors.filter((t) => t.trained && !t.sameAs)
+  return {
+    adapter,
+    replaced: new Map(
+      own.filter((t) => t.role === 'saved' || t.role === 'bias').map((t) => [`${t.module}.${t.parameter}`, t]),
+    ),
+    byId: new Map(own.map((t) => [t.id, t])),
+    touches: new Set([...sites.map((s) => s.path), ...tokens.flatMap((t) => [t.module, ...t.tied])]),
+  }
+}
+
+function adaptLayer(g: Builder, bound: Bound, layer: Layer, x: Node, y: Node, keys: DropoutKeys | undefined): Node {
+  const { adapter, byId } = bound
+  const { path } = layer.site
+  const parameter = (id: string): Node => {
+    const tensor = byId.get(id)
+    if (!tensor) throw new Error(`internal: the adapter has no tensor ${id}`)
+    return adapter.parameter(tensor)
+  }
+  const rows = adapter.layout.tokens.find((t) => t.module === path || t.tied.includes(path))
+  if (rows) return replaceRows({ g, layer, x, y, rows, values: parameter(rows.id) })
+  const site = adapter.layout.sites.find((s) => s.path === path)
+  if (!site) return y
+  const rate = adapter.dropout ?? 0
+  const dropout = (input: Node): Node => {
+    if (!keys || rate === 0) return input
+    const at = input.type.shape.length === 3 ? keys.tokens : keys.rows
+    return g.mul(input, dropoutFactors(g, at, `${path}.lora_dropout`, rate, input))
+  }
+  return applyLora({ g, layer, site, x, parameter, dropout, rowWeight: adapter.rowWeight }, y)
+}
+
+interface RowReplacement {
+  readonly g: Builder
+  readonly layer: Layer
+  readonly x: Node
+  readonly y: Node
+  readonly rows: TokenRows
+  /** `f32[rows, width]`. */
+  readonly values: Node
+}
+
+/** Trained rows stand in for rows of an embedding (`x` is ids), or of a head tied to it (`x` is activations). */
+function replaceRows({ g, layer, x, y, rows, values }: RowReplacement): Node {
+  const indices = g.constant({ dtype: 'i64', shape: [rows.indices.length], values: rows.indices })
+  if (layer.site.kind === 'embedding') {
+    const ids = g.reshape(x, { shape: [...x.type.shape, 1] })
+    const chosen = g.cast(g.equal(ids, indices), { to: 'f32' })
+    const any = g.sum(chosen, { axes: [chosen.type.shape.length - 1], keepDims: true })
+    return g.select(g.less(0, any), g.matmul(chosen, values), y)
+  }
+  const columns = g.oneHot(indices, { depth: layer.site.outFeatures })
+  const any = g.sum(columns, { axes: [0] })
+  return g.select(g.less(0, any), g.matmul(g.matmul(x, values, { transB: true }), columns), y)
+}
