@@ -120,7 +120,13 @@ function parseEntry(name: string, value: unknown, dataOffset: number, fileBytes:
   if (!Number.isSafeInteger(bits)) throw bad(`has shape ${shown(shape)}, too large for any file`)
   if (bits !== (end - begin) * 8)
     throw bad(`of shape [${shape}] and dtype ${shown(dtype)} needs ${bits / 8} bytes, its offsets give ${end - begin}`)
-  return { name, dtype: type.dtype, shape, offset: dataOffset + begin, bytes: end - begin }
+  return {
+    name,
+    dtype: type.dtype,
+    shape: shape.map((extent) => extent + 0),
+    offset: dataOffset + begin,
+    bytes: end - begin,
+  }
 }
 
 /** Tensors must tile the data: no overlap (one would alias another), no hole (something hidden), nothing left over. */

@@ -1,0 +1,127 @@
+/**
+ * @file Every field of PEFT's LoraConfig: its type, its default, and whether lowrank honours, refuses or ignores it.
+ * Must not know files or maths. Source: peft 0.21 `tuners/lora/config.py`, `config.py`.
+ */
+
+/** Tasks PEFT knows. */
+export const TASK_TYPES = [
+  'SEQ_CLS',
+  'SEQ_2_SEQ_LM',
+  'CAUSAL_LM',
+  'TOKEN_CLS',
+  'QUESTION_ANS',
+  'FEATURE_EXTRACTION',
+] as const
+export type TaskType = (typeof TASK_TYPES)[number]
+
+/** A value as JSON holds it, for fields that lowrank only carries. */
+export type JsonValue = null | boolean | number | string | readonly JsonValue[] | { readonly [key: string]: JsonValue }
+
+/** `adapter_config.json` of a LoRA adapter, under PEFT's own names. */
+export interface PeftLoraConfig {
+  peft_type: 'LORA'
+  peft_version: string | null
+  task_type: TaskType | null
+  base_model_name_or_path: string | null
+  revision: string | null
+  auto_mapping: JsonValue
+  inference_mode: boolean
+  r: number
+  lora_alpha: number
+  lora_dropout: number
+  /** A list of names or name endings, a regular expression over whole names, or "all-linear"; null: PEFT's choice for the model type. */
+  target_modules: string | readonly string[] | null
+  exclude_modules: string | readonly string[] | null
+  rank_pattern: Readonly<Record<string, number>>
+  alpha_pattern: Readonly<Record<string, number>>
+  layers_to_transform: number | readonly number[] | null
+  layers_pattern: string | readonly string[] | null
+  modules_to_save: readonly string[] | null
+  bias: 'none' | 'all' | 'lora_only'
+  fan_in_fan_out: boolean
+  use_rslora: boolean
+  use_dora: boolean
+  lora_bias: boolean
+  init_lora_weights: boolean | 'gaussian'
+  trainable_token_indices: readonly number[] | Readonly<Record<string, readonly number[]>> | null
+  ensure_weight_tying: boolean
+  target_parameters: JsonValue
+  layer_replication: JsonValue
+  alora_invocation_tokens: JsonValue
+  loftq_config: JsonValue
+  eva_config: JsonValue
+  corda_config: JsonValue
+  lora_ga_config: JsonValue
+  arrow_config: JsonValue
+  velora_config: JsonValue
+  monteclora_config: JsonValue
+  kasa_config: JsonValue
+  use_bdlora: JsonValue
+  use_qalora: boolean
+  qalora_group_size: number
+  megatron_config: JsonValue
+  megatron_core: string | null
+}
+export type LoraFieldName = keyof PeftLoraConfig
+
+/** honoured: changes what is computed; refused: an error unless it has its default; ignored: carried, changes nothing here. */
+export type FieldStatus = 'honoured' | 'refused' | 'ignored'
+
+export interface LoraField<T> {
+  default: T
+  status: FieldStatus
+  /** One phrase for docs and errors: what it does, or why it is not honoured. */
+  why: string
+}
+
+const honoured = <T>(value: T, why: string): LoraField<T> => ({ default: value, status: 'honoured', why })
+const refused = <T>(value: T, why: string): LoraField<T> => ({ default: value, status: 'refused', why })
+const ignored = <T>(value: T, why: string): LoraField<T> => ({ default: value, status: 'ignored', why })
+
+/** The table that parsing, refusing and the docs come from. */
+export const LORA_FIELDS: { readonly [K in LoraFieldName]: LoraField<PeftLoraConfig[K]> } = {
+  peft_type: honoured('LORA', 'the method'),
+  peft_version: ignored(null, 'the version that wrote the file'),
+  task_type: honoured(null, 'the task; classifiers add their head to modules_to_save'),
+  base_model_name_or_path: honoured(null, 'the base the adapter was trained on'),
+  revision: ignored(null, 'revision of the base; the base is named by --model'),
+  auto_mapping: ignored(null, 'Python class of the base, for AutoPeftModel'),
+  inference_mode: ignored(false, 'always true on disk'),
+  r: honoured(8, 'rank'),
+  lora_alpha: honoured(8, 'scale is alpha / r, or alpha / √r with use_rslora'),
+  lora_dropout: honoured(0, 'dropout on the input of A'),
+  target_modules: honoured(null, 'modules that get an adapter'),
+  exclude_modules: honoured(null, 'modules that get none'),
+  rank_pattern: honoured({}, 'rank by module name'),
+  alpha_pattern: honoured({}, 'alpha by module name'),
+  layers_to_transform: honoured(null, 'layers whose modules get an adapter'),
+  layers_pattern: honoured(null, 'name of the list of layers'),
+  modules_to_save: honoured(null, 'modules trained and saved in full'),
+  bias: honoured('none', 'biases trained and saved'),
+  fan_in_fan_out: honoured(false, 'weight stored [in, out], as GPT-2 has it'),
+  use_rslora: honoured(false, 'scale by √r'),
+  use_dora: honoured(false, 'magnitude and direction apart'),
+  lora_bias: honoured(false, 'a bias on B'),
+  init_lora_weights: honoured(true, 'true, false or gaussian'),
+  trainable_token_indices: honoured(null, 'rows of the embedding that are trained'),
+  ensure_weight_tying: refused(false, 'adapters on tied embeddings come later'),
+  target_parameters: refused(null, 'adapters on bare parameters come later'),
+  layer_replication: refused(null, 'replicated layers come later'),
+  alora_invocation_tokens: refused(null, 'activated LoRA comes later'),
+  loftq_config: refused({}, 'LoftQ comes later'),
+  eva_config: refused(null, 'EVA comes later'),
+  corda_config: refused(null, 'CorDA is not supported'),
+  lora_ga_config: refused(null, 'LoRA-GA is not supported'),
+  arrow_config: refused(null, 'Arrow routing is not supported'),
+  velora_config: refused(null, 'VeLoRA is not supported'),
+  monteclora_config: refused(null, 'MonteCLoRA is not supported'),
+  kasa_config: refused(null, 'KaSA is not supported'),
+  use_bdlora: refused(null, 'BD-LoRA is not supported'),
+  use_qalora: refused(false, 'QALoRA is not supported'),
+  qalora_group_size: ignored(16, 'used with use_qalora only'),
+  megatron_config: refused(null, 'Megatron layers are not supported'),
+  megatron_core: ignored('megatron.core', 'used with megatron_config only'),
+}
+
+/** Names of init_lora_weights that PEFT knows and lowrank does not honour yet. */
+export const REFUSED_INITS = ['pissa', 'olora', 'eva', 'loftq', 'orthogonal', 'corda', 'mica', 'lora_ga'] as const

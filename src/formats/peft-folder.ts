@@ -1,0 +1,67 @@
+/**
+ * @file Reads and writes an adapter folder as PEFT has it: adapter_config.json, adapter_model.safetensors, README.md.
+ * The I/O side of peft-config.ts; must not know models or what the tensors mean.
+ */
+import { join } from 'node:path'
+import { writeFileAtomic } from '../support/atomic-write.ts'
+import { LowrankError } from '../support/errors.ts'
+import { pathKind, readJson } from '../support/files.ts'
+import type { HostTensor } from '../tensor/host-tensor.ts'
+import { type ParsedLoraConfig, parsePeftLoraConfig, serializePeftLoraConfig } from './peft-config.ts'
+import type { PeftLoraConfig } from './peft-fields.ts'
+import { readSafetensors, writeSafetensors } from './tensor-files.ts'
+
+export const ADAPTER_CONFIG = 'adapter_config.json'
+export const ADAPTER_TENSORS = 'adapter_model.safetensors'
+const TORCH_TENSORS = 'adapter_model.bin'
+
+export interface PeftFolder extends ParsedLoraConfig {
+  /** By their keys on disk (`base_model.model.….lora_A.weight`); half floats widened to f32, as PEFT loads them. */
+  tensors: Map<string, HostTensor>
+}
+
+/** Whether a folder holds a PEFT adapter. */
+export async function isPeftFolder(folder: string): Promise<boolean> {
+  return (await pathKind(join(folder, ADAPTER_CONFIG))) === 'file'
+}
+
+/** Reads an adapter folder. @throws {LowrankError} `missing`, `format`, `config`, `unsupported`, naming the file. */
+export async function readPeftFolder(folder: string): Promise<PeftFolder> {
+  const parsed = await readPeftConfig(folder)
+  const file = join(folder, ADAPTER_TENSORS)
+  if ((await pathKind(file)) !== 'file') throw await noTensors(folder)
+  return { ...parsed, tensors: await readSafetensors(file, { as: 'f32' }) }
+}
+
+/** Reads an adapter's configuration only. @throws {LowrankError} as `readPeftFolder`. */
+export async function readPeftConfig(folder: string): Promise<ParsedLoraConfig> {
+  const file = join(folder, ADAPTER_CONFIG)
+  if ((await pathKind(folder)) !== 'folder')
+    throw new LowrankError('missing', `there is no adapter folder ${folder}`, { file: folder })
+  if ((await pathKind(file)) !== 'file')
+    throw new LowrankError('missing', `${folder} is no adapter: it has no ${ADAPTER_CONFIG}`, { file: folder })
+  return parsePeftLoraConfig(await readJson(file), file)
+}
+
+/**
+ * Writes an adapter into an existing folder, each file atomically, the configuration last: a folder with a
+ * configuration has its tensors. @throws {LowrankError} `io`.
+ */
+export async function writePeftFolder(
+  folder: string,
+  adapter: { config: PeftLoraConfig; tensors: ReadonlyMap<string, HostTensor>; card?: string },
+): Promise<void> {
+  await writeSafetensors(join(folder, ADAPTER_TENSORS), adapter.tensors)
+  if (adapter.card !== undefined) await writeFileAtomic(join(folder, 'README.md'), adapter.card)
+  await writeFileAtomic(join(folder, ADAPTER_CONFIG), serializePeftLoraConfig(adapter.config))
+}
+
+async function noTensors(folder: string): Promise<LowrankError> {
+  const torch = join(folder, TORCH_TENSORS)
+  if ((await pathKind(torch)) !== undefined)
+    return new LowrankError('unsupported', `${torch}: torch .bin adapters come later`, {
+      file: torch,
+      suggestion: 'save as safetensors',
+    })
+  return new LowrankError('missing', `${folder} has no ${ADAPTER_TENSORS}`, { file: folder })
+}
