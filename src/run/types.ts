@@ -170,3 +170,77 @@ export interface BenchResult {
 export interface ErrorReport {
   error: { code: ErrorCode | 'internal'; message: string; file?: string; field?: string; suggestion?: string }
 }
+
+// ── inspect ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+export interface InspectResult {
+  kind: 'model' | 'adapter' | 'checkpoint' | 'run' | 'safetensors'
+  path: string
+  /** Class of the config (`LlamaForCausalLM`), method of an adapter (`LORA`), or null for a bare file. */
+  architecture: string | null
+  /** Numbers in floating-point tensors. */
+  parameters: number
+  /** Of these, what training changes: all of an adapter's. Absent for models and bare files. */
+  trainable?: number
+  tensors: number
+  /** Type of most parameters. */
+  dtype: string
+  bytes: number
+  /** Parameters of each type, where there is more than one. */
+  dtypes?: Record<string, number>
+  /** Tensors alike but for their numbers, largest first. */
+  groups: TensorGroup[]
+  model?: ModelFacts
+  adapter?: AdapterFacts
+  run?: RunFacts
+  /** Every tensor, where it was asked for. */
+  list?: { name: string; dtype: string; shape: number[]; bytes: number }[]
+  metadata?: Record<string, string>
+}
+
+export interface TensorGroup {
+  /** `model.layers.*.self_attn.q_proj.weight` */
+  pattern: string
+  count: number
+  dtype: string
+  /** Of the first; `varied` says that others differ. */
+  shape: number[]
+  varied?: boolean
+  parameters: number
+}
+
+export interface ModelFacts {
+  modelType: string
+  layers?: number
+  hidden?: number
+  heads?: number
+  kvHeads?: number
+  vocabulary?: number
+  context?: number
+  tokenizer: boolean
+  chatTemplate: boolean
+  /** Whether lowrank builds this model, and why not. */
+  supported: boolean
+  reason?: string
+}
+
+export interface AdapterFacts {
+  method: string
+  base?: string
+  rank?: number
+  alpha?: number
+  dropout?: number
+  targets?: string | readonly string[]
+  /** Options that are on besides: `DoRA`, `rsLoRA`, `bias all`, … */
+  extras: string[]
+  warnings: string[]
+}
+
+export interface RunFacts {
+  steps: number
+  totalSteps?: number
+  loss?: number
+  evalLoss?: number
+  seconds?: number
+  checkpoints: number[]
+}

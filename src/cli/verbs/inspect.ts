@@ -1,0 +1,106 @@
+/** @file `lowrank inspect` at a terminal: one screen. Must not know file formats. */
+import type { InspectOptions } from '../../config/verbs/index.ts'
+import { inspect } from '../../run/inspect.ts'
+import type { InspectResult } from '../../run/types.ts'
+import { bytes, count, duration, short } from '../../support/human.ts'
+import type { Face } from '../face.ts'
+import { table } from '../table.ts'
+import type { Palette } from '../terminal.ts'
+
+/** Groups shown; the rest is summed up in one line, so that a page stays a page. */
+const MAX_GROUPS = 16
+
+export async function inspectFace(options: InspectOptions, face: Face): Promise<undefined> {
+  const result = await inspect(options)
+  if (face.json) face.emit(result)
+  else face.terminal.write(inspectPage(result, face.terminal.out))
+}
+
+export function inspectPage(result: InspectResult, palette: Palette): string {
+  const { kind, path, architecture, parameters, tensors, dtype } = result
+  const lines = [`${palette.strong(path)}: ${kind}${architecture === null ? '' : `, ${architecture}`}`]
+  const types = Object.entries(result.dtypes ?? {}).map(([type, n]) => `${short(n)} ${type}`)
+  const facts: [string, string][] = [
+    [
+      'parameters',
+      `${count(parameters)} (${types.length > 0 ? types.join(', ') : dtype}) in ${count(tensors)} tensors, ${bytes(result.bytes)}`,
+    ],
+    ...modelLines(result),
+    ...adapterLines(result),
+    ...runLines(result),
+    ...Object.entries(result.metadata ?? {})
+      .slice(0, 8)
+      .map(([key, value]): [string, string] => [key, value.slice(0, 80)]),
+  ]
+  for (const [name, value] of facts) lines.push(`  ${palette.faint(name.padEnd(12))} ${value}`)
+  for (const warning of result.adapter?.warnings ?? []) lines.push(`  ${palette.warn('warning')}      ${warning}`)
+  return `${[...lines, '', ...tensorLines(result, palette)].join('\n')}\n`
+}
+
+function modelLines({ model }: InspectResult): [string, string][] {
+  if (model === undefined) return []
+  const { layers, hidden, heads, kvHeads, vocabulary, context } = model
+  const grouped = kvHeads === undefined || kvHeads === heads ? '' : ` (${kvHeads} key-value)`
+  const shape = [`${layers} layers of ${hidden}`, `${heads} heads${grouped}`, `vocabulary ${count(vocabulary ?? 0)}`]
+  if (context !== undefined) shape.push(`context ${count(context)}`)
+  const texts = [
+    model.tokenizer ? 'tokenizer' : 'no tokenizer',
+    model.chatTemplate ? 'chat template' : 'no chat template',
+  ]
+  return [
+    ['shape', shape.join(', ')],
+    ['text', texts.join(', ')],
+    ['lowrank', model.supported ? `builds it (${model.modelType})` : `does not build it: ${model.reason}`],
+  ]
+}
+
+function adapterLines({ adapter }: InspectResult): [string, string][] {
+  if (adapter === undefined) return []
+  const { rank, alpha, dropout, targets, extras } = adapter
+  const names =
+    typeof targets === 'string'
+      ? targets
+      : targets === undefined
+        ? 'the model’s defaults'
+        : [...targets].sort().join(', ')
+  const settings = [`rank ${rank}`, `alpha ${alpha}`, ...(dropout ? [`dropout ${dropout}`] : []), ...extras]
+  return [
+    ['base', adapter.base ?? 'not named'],
+    ['settings', settings.join(', ')],
+    ['targets', names],
+  ]
+}
+
+function runLines({ run }: InspectResult): [string, string][] {
+  if (run === undefined) return []
+  const of = run.totalSteps === undefined ? '' : ` of ${count(run.totalSteps)}`
+  const loss = run.loss === undefined ? '' : `, loss ${run.loss.toFixed(4)}`
+  const evaluated = run.evalLoss === undefined ? '' : `, eval loss ${run.evalLoss.toFixed(4)}`
+  const time = run.seconds === undefined ? '' : `, ${duration(run.seconds)}`
+  const lines: [string, string][] = [['run', `step ${count(run.steps)}${of}${loss}${evaluated}${time}`]]
+  if (run.checkpoints.length > 0) lines.push(['checkpoints', run.checkpoints.join(', ')])
+  return lines
+}
+
+function tensorLines({ list, groups }: InspectResult, palette: Palette): string[] {
+  if (list !== undefined)
+    return table(
+      [['tensor', 'dtype', 'shape'], ...list.map(({ name, dtype, shape }) => [name, dtype, `[${shape.join(', ')}]`])],
+      palette,
+    )
+  const shown = groups.length > MAX_GROUPS + 1 ? groups.slice(0, MAX_GROUPS) : groups
+  const rows = shown.map((group) => [
+    group.pattern,
+    `${group.count} ×`,
+    `[${group.shape.join(', ')}]${group.varied ? ' …' : ''}`,
+    group.dtype,
+    short(group.parameters),
+  ])
+  const rest = groups.slice(shown.length)
+  const lines = table([['tensors', '', 'shape', 'dtype', 'parameters'], ...rows], palette)
+  if (rest.length > 0) {
+    const sum = rest.reduce((total, group) => total + group.parameters, 0)
+    lines.push(palette.faint(`  and ${rest.length} smaller groups with ${short(sum)} parameters (--tensors lists all)`))
+  }
+  return lines
+}

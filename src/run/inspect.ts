@@ -1,0 +1,85 @@
+/**
+ * @file `inspect`: what a model folder, adapter, checkpoint, run folder or safetensors file is. Reads headers, no weights.
+ * Must not know a terminal.
+ */
+import { basename, join, resolve } from 'node:path'
+import { resolveOptions } from '../config/resolve.ts'
+import type { InspectOptions } from '../config/verbs/index.ts'
+import { ADAPTER_CONFIG, ADAPTER_TENSORS, readPeftConfig } from '../formats/peft-folder.ts'
+import { readSafetensorsHeader } from '../formats/tensor-files.ts'
+import { openWeights } from '../formats/weights-folder.ts'
+import { LowrankError } from '../support/errors.ts'
+import { pathKind } from '../support/files.ts'
+import { adapterFacts, modelFacts, runFacts } from './inspect/facts.ts'
+import { type Listed, summarize } from './inspect/tensors.ts'
+import type { InspectResult } from './types.ts'
+
+/** Says what a path is. @throws {LowrankError} `missing`, `format`, `config`, naming the file. */
+export async function inspect(input: string | InspectOptions): Promise<InspectResult> {
+  const { path, tensors } = resolveOptions('inspect', typeof input === 'string' ? { path: input } : input)
+  const kind = await pathKind(path)
+  if (kind === undefined) throw new LowrankError('missing', `there is no file or folder ${path}`, { file: path })
+  const result = kind === 'file' ? await inspectFile(path) : await inspectFolder(path)
+  const { listed, ...rest } = result
+  if (!tensors) return rest
+  return { ...rest, list: listed.map(({ name, dtype, shape, bytes }) => ({ name, dtype, shape: [...shape], bytes })) }
+}
+
+type Found = InspectResult & { listed: Listed[] }
+
+async function inspectFile(path: string): Promise<Found> {
+  if (/\.(bin|pt|pth|pkl|ckpt)$/i.test(path))
+    throw new LowrankError('unsupported', `${path} is a torch file, which can run code; lowrank reads safetensors`, {
+      file: path,
+    })
+  const { entries, metadata } = await readSafetensorsHeader(path)
+  const listed = [...entries.values()]
+  const base = { kind: 'safetensors', path, architecture: null, ...summarize(listed), listed } as const
+  return Object.keys(metadata).length === 0 ? base : { ...base, metadata }
+}
+
+async function inspectFolder(path: string): Promise<Found> {
+  const has = async (name: string): Promise<boolean> => (await pathKind(join(path, name))) === 'file'
+  const isRun = (await has('trainer_log.jsonl')) || (await has('run.yaml'))
+  const what = (await has(ADAPTER_CONFIG))
+    ? await inspectAdapter(path)
+    : (await has('config.json'))
+      ? await inspectModel(path)
+      : undefined
+  if (isRun) return { ...(what ?? empty(path)), kind: 'run', run: await runFacts(path) }
+  if (what === undefined) {
+    const message = `${path} is no model, adapter or run: it has no config.json, ${ADAPTER_CONFIG} or trainer_log.jsonl`
+    throw new LowrankError('missing', message, { file: path })
+  }
+  return /^checkpoint-\d+$/.test(basename(resolve(path))) ? { ...what, kind: 'checkpoint' } : what
+}
+
+async function inspectModel(path: string): Promise<Found> {
+  const { architecture, model } = await modelFacts(path)
+  const { refs, unreadable } = await openWeights(path)
+  const listed: Listed[] = Array.from(refs, ([name, { dtype, shape, bytes }]) => ({ name, dtype, shape, bytes }))
+  // Types that lowrank does not compute with are listed without a size: their place was not kept.
+  for (const [name, dtype] of unreadable) listed.push({ name, dtype, shape: [0], bytes: 0 })
+  return { kind: 'model', path, architecture, ...summarize(listed), model, listed }
+}
+
+async function inspectAdapter(path: string): Promise<Found> {
+  const adapter = adapterFacts(await readPeftConfig(path))
+  const { entries } = await readSafetensorsHeader(join(path, ADAPTER_TENSORS))
+  const listed = [...entries.values()]
+  const summary = summarize(listed)
+  return {
+    kind: 'adapter',
+    path,
+    architecture: adapter.method,
+    ...summary,
+    trainable: summary.parameters,
+    adapter,
+    listed,
+  }
+}
+
+/** A run that has not saved anything yet. */
+function empty(path: string): Found {
+  return { kind: 'run', path, architecture: null, ...summarize([]), listed: [] }
+}
