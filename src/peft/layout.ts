@@ -76,10 +76,18 @@ export interface AdapterLayout {
   readonly tensors: readonly AdapterTensor[]
   readonly tokens: readonly TokenRows[]
   readonly targets: TargetResolution
-  /** `fan_in_fan_out` as PEFT corrects and saves it. */
-  readonly fanInFanOut: boolean
+  /** What PEFT changes in the config once it has seen the model: lay it over the config before saving. */
+  readonly savedConfig: SavedConfig
   /** Things that a person should be told; none stops the adapter from working. */
   readonly notes: readonly string[]
+}
+
+export interface SavedConfig {
+  readonly target_modules: string | readonly string[]
+  readonly fan_in_fan_out: boolean
+  /** Only where the layers have gone into `target_modules`. */
+  readonly layers_to_transform?: null
+  readonly layers_pattern?: null
 }
 
 export interface LayoutContext {
@@ -111,14 +119,22 @@ export function layoutAdapter(
     ...tokenTensors(tokens, modules),
     ...embeddingCopies(modules, options, targets, sites),
   ]
-  const linear = sites.filter((site) => site.kind !== 'embedding').at(-1)
   return {
     sites,
     tensors,
     tokens,
     targets,
-    fanInFanOut: linear ? linear.kind === 'conv1d' : (options.fan_in_fan_out ?? false),
+    savedConfig: savedConfig(targets, options),
     notes: [...notes, ...saved.notes],
+  }
+}
+
+function savedConfig({ sites, savedTargets, layersApplied }: TargetResolution, options: LayoutOptions): SavedConfig {
+  const linear = sites.filter((site) => site.kind !== 'embedding').at(-1)
+  return {
+    target_modules: savedTargets,
+    fan_in_fan_out: linear ? linear.kind === 'conv1d' : (options.fan_in_fan_out ?? false),
+    ...(layersApplied ? { layers_to_transform: null, layers_pattern: null } : {}),
   }
 }
 

@@ -36,7 +36,8 @@ function isExcluded(exclude: TargetOptions['exclude_modules'], key: string): boo
   return exclude.some((name) => key === name || key.endsWith(`.${name}`))
 }
 
-function inLayers(options: TargetOptions, key: string): boolean {
+/** Whether `layers_to_transform` lets a module be adapted. */
+export function inLayers(options: TargetOptions, key: string): boolean {
   const layers = options.layers_to_transform
   if (layers === undefined || layers === null) return true
   const wanted = typeof layers === 'number' ? [layers] : layers

@@ -7,7 +7,7 @@
 import { allPaths, isSite, type ModuleInfo, type SiteModule } from '../models/modules.ts'
 import { LowrankError } from '../support/errors.ts'
 import { condenseTargets } from './minimal-targets.ts'
-import { checkTarget, type TargetOptions } from './target-match.ts'
+import { checkTarget, inLayers, type TargetOptions } from './target-match.ts'
 import {
   listSome,
   type PatternMiss,
@@ -22,6 +22,11 @@ export interface TargetResolution {
   readonly sites: readonly SiteModule[]
   /** What `target_modules` reads after PEFT has seen the model: `all-linear` expanded, long lists condensed. */
   readonly savedTargets: string | readonly string[]
+  /**
+   * `all-linear` was met with `layers_to_transform`, which PEFT refuses: `savedTargets` names those layers' modules in
+   * full, and the two layer fields are saved as null.
+   */
+  readonly layersApplied: boolean
   /** Modules a target named but `exclude_modules` or `modules_to_save` keeps out. */
   readonly excluded: readonly string[]
   /** Entries of a `target_modules` list that name no module, with the nearest names. PEFT drops these in silence. */
@@ -54,8 +59,11 @@ export function resolveTargets(
 ): TargetResolution {
   checkFields(options)
   const paths = allPaths(modules)
-  const targets = expandTargets(modules, options.target_modules ?? defaultTargets(modelType), paths)
-  const expanded: TargetOptions = { ...options, target_modules: targets }
+  const asked = options.target_modules ?? defaultTargets(modelType)
+  const layersApplied = isAllLinear(asked) && (options.layers_to_transform ?? null) !== null
+  const targets = expandTargets(modules, asked, options, paths)
+  const unlayered = layersApplied ? { layers_to_transform: null, layers_pattern: null } : {}
+  const expanded: TargetOptions = { ...options, ...unlayered, target_modules: targets }
   const verdicts = paths.map((path) => ({ path, verdict: checkTarget(expanded, path) }))
   const matched = verdicts.filter((v) => v.verdict === 'match').map((v) => v.path)
   const excluded = verdicts.filter((v) => v.verdict === 'excluded').map((v) => v.path)
@@ -64,8 +72,9 @@ export function resolveTargets(
   return {
     sites,
     savedTargets: targets,
+    layersApplied,
     excluded: excluded.filter((path) => checkTarget({ target_modules: targets }, path) === 'match'),
-    ...targetMisses(modules, paths, expanded, matched),
+    ...targetMisses(modules, paths, { ...options, target_modules: targets }, matched),
     unmatchedPatterns: patternMisses(modules, options, matched),
   }
 }
@@ -77,10 +86,11 @@ function checkFields(options: TargetOptions): void {
   }
   const hasLayers = layers !== undefined && layers !== null
   const hasPattern = pattern !== undefined && pattern !== null
-  if (typeof targets === 'string' && hasLayers)
-    fail('layers_to_transform', 'cannot be used when target_modules is a regular expression: give a list of names')
-  if (typeof targets === 'string' && hasPattern)
-    fail('layers_pattern', 'cannot be used when target_modules is a regular expression: give a list of names')
+  if (typeof targets === 'string' && !isAllLinear(targets)) {
+    const why = 'cannot be used when target_modules is a regular expression: give a list of names'
+    if (hasLayers) fail('layers_to_transform', why)
+    if (hasPattern) fail('layers_pattern', why)
+  }
   if (hasPattern && pattern.length > 0 && !hasLayers) fail('layers_pattern', 'needs layers_to_transform')
   if (Array.isArray(targets) && targets.includes('')) fail('target_modules', 'holds an empty name')
 }
@@ -94,17 +104,24 @@ function defaultTargets(modelType: string | undefined): readonly string[] {
   })
 }
 
+function isAllLinear(targets: TargetOptions['target_modules']): boolean {
+  return typeof targets === 'string' && targets.toLowerCase() === 'all-linear'
+}
+
 /** `all-linear` becomes every linear layer but the output head; lists of 20 and more are condensed. Both as PEFT saves them. */
 function expandTargets(
   modules: readonly ModuleInfo[],
   targets: string | readonly string[],
+  options: TargetOptions,
   paths: readonly string[],
 ): string | readonly string[] {
-  let list: readonly string[]
-  if (typeof targets !== 'string') list = [...new Set(targets)]
-  else if (targets.toLowerCase() !== 'all-linear') return targets
-  else list = modules.filter((m) => (m.kind === 'linear' || m.kind === 'conv1d') && !m.isOutputHead).map((m) => m.path)
-  return condenseTargets(list, paths)
+  if (typeof targets !== 'string') return condenseTargets([...new Set(targets)], paths)
+  if (!isAllLinear(targets)) return targets
+  const linear = modules.filter((m) => (m.kind === 'linear' || m.kind === 'conv1d') && !m.isOutputHead)
+  return condenseTargets(
+    linear.map((m) => m.path).filter((path) => inLayers(options, path)),
+    paths,
+  )
 }
 
 /** PEFT fails on the first target it cannot adapt; all are named here. */

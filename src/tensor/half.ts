@@ -59,6 +59,8 @@ export function halvesToF32(dtype: 'f16' | 'bf16', bits: Uint16Array): Float32Ar
 }
 
 export function f32ToHalves(dtype: 'f16' | 'bf16', values: Float32Array): Uint16Array {
+  const out = new Uint16Array(values.length)
   const convert = dtype === 'bf16' ? toBf16 : toF16
-  return Uint16Array.from(values, convert)
+  for (let i = 0; i < out.length; i++) out[i] = convert(values[i] ?? 0)
+  return out
 }

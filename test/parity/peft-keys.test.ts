@@ -52,15 +52,15 @@ describe('adapter layout', () => {
   })
 
   it.each(good.map((c) => [title(c), c] as const))('%s', (_, golden) => {
-    const { tensors, sites, targets, fanInFanOut } = layout(golden)
+    const { tensors, sites, savedConfig } = layout(golden)
     expect(Object.fromEntries(tensors.map((t) => [fileKey(t.id), t.shape]))).toEqual(golden.keys)
     expect(tensors.length).toBe(Object.keys(golden.keys ?? {}).length)
     expect(sorted(tensors.filter((t) => t.trained).map((t) => fileKey(t.id)))).toEqual(golden.trained)
     const unique = tensors.filter((t) => t.trained && !t.sameAs)
     expect(unique.reduce((n, t) => n + t.shape.reduce((x, y) => x * y, 1), 0)).toBe(golden.count)
     expect(Object.fromEntries(sites.map((s) => [s.path, [s.r, s.alpha, s.scale]]))).toEqual(golden.sites)
-    expect(sorted(targets.savedTargets)).toEqual(golden.saved?.target_modules)
-    expect(fanInFanOut).toBe(golden.saved?.fan_in_fan_out)
+    expect(sorted(savedConfig.target_modules)).toEqual(golden.saved?.target_modules)
+    expect(savedConfig.fan_in_fan_out).toBe(golden.saved?.fan_in_fan_out)
   })
 
   it.each(bad.map((c) => [`${title(c)}: ${c.error}`, c] as const))('refuses %s', (_, golden) => {
