@@ -35,7 +35,7 @@ export function verbHelp(spec: VerbSpec, width = 100, style: Style = plain): str
 /** `--flag PLACEHOLDER` as help and docs show it. */
 export function flagText(name: string, facts: OptionFacts): string {
   const flag = kebab(name)
-  if (facts.syntax === 'boolean') return facts.default === true ? `--no-${flag}` : `--${flag}`
+  if (facts.syntax === 'boolean') return facts.default === true ? `--[no-]${flag}` : `--${flag}`
   return `--${flag} ${facts.placeholder}`
 }
 
@@ -52,12 +52,9 @@ function optionLines(name: string, option: Option, spec: VerbSpec, width: number
   const facts = optionFacts(option)
   const said = defaultText(option, facts)
   const left = spec.positional === name ? bracketed(name, option) : flagText(name, facts)
-  const unit = option.unit === undefined ? '' : `, in ${option.unit}`
-  // What is on already is listed by the flag that switches it off.
-  const description =
-    facts.syntax === 'boolean' && facts.default === true ? `Switch off: ${option.description}` : option.description
-  const tail = said === undefined || facts.syntax === 'boolean' ? unit.slice(2) : `${said}${unit}`
-  return entry(left, `${description}${tail === '' ? '' : ` [${tail}]`}`, width, style)
+  const unit = option.unit === undefined ? '' : ` ${option.unit}`
+  const tail = said === undefined || said === 'off' ? '' : `${said}${unit}`
+  return entry(left, `${option.description}${tail === '' ? '' : ` [${tail}]`}`, width, style)
 }
 
 function bracketed(name: string, option: Option): string {

@@ -104,7 +104,7 @@ function valueError(spec: VerbSpec, name: string, setting: Setting | undefined, 
   const facts = optionFacts(option)
   const details = { file: setting?.place, field: kebab(name) }
   if (setting === undefined)
-    return new LowrankError('usage', `${spec.name} needs ${labelFor(name, face)}: ${facts.expects}`, details)
+    return new LowrankError('usage', `${spec.name} needs ${labelFor(name, face, spec)}: ${facts.expects}`, details)
   const { value, label } = setting
   if (typeof value === 'string' && facts.later?.includes(value)) {
     const message = `${label} ${value} comes in a later version of lowrank; this one has ${facts.choices?.join(', ')}`
@@ -162,7 +162,8 @@ function conflictError(conflict: Conflict, settings: Settings, face: Face): Lowr
   return new LowrankError('usage', message, { field: conflict.field, file: place })
 }
 
-function labelFor(name: string, face: Face): string {
+function labelFor(name: string, face: Face, spec?: VerbSpec): string {
+  if (face === 'flags' && spec?.positional === name) return name.toUpperCase()
   return face === 'flags' ? `--${kebab(name)}` : name
 }
 

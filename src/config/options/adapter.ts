@@ -16,9 +16,7 @@ export const adapterOptions = {
     number({ above: 0 }).default(16),
     'The update is scaled by alpha / rank (alpha / √rank with rslora).',
   ),
-  dropout: option(group, number({ min: 0, below: 1 }).default(0), 'Dropout on the input of A.', {
-    unit: 'probability',
-  }),
+  dropout: option(group, number({ min: 0, below: 1 }).default(0), 'Probability of dropout on the input of A.'),
   targets: option(
     group,
     pattern('all-linear').default('all-linear'),
