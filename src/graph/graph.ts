@@ -2,10 +2,13 @@
 import { invariant } from '../support/errors.ts'
 import type { Graph, Node, NodeOf } from './types.ts'
 
-/** The graph of what `outputs` need, and nothing else (so closing a graph is also dead-code elimination). */
+/**
+ * The graph of what `outputs` need, and nothing else (so closing a graph is also dead-code elimination). Nodes stand in
+ * the order they were built, which is an order to run them in that frees values early: a gradient where its cotangent is.
+ */
 export function graphOf(outputs: Iterable<readonly [string, Node]>): Graph {
   const named = new Map(outputs)
-  const nodes = topological([...named.values()])
+  const nodes = topological([...named.values()]).sort((a, b) => a.id - b.id)
   const inputs = new Map<string, NodeOf<'input'>>()
   for (const node of nodes) {
     if (node.op !== 'input') continue
