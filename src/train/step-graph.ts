@@ -1,0 +1,174 @@
+/**
+ * @file One training step as one graph: losses, gradients of the trained tensors, clipping, the optimizer. With
+ * accumulation the same graph adds gradients up and applies them when `apply` says so.
+ * Must not know engines or where batches come from.
+ */
+import { gradients } from '../autodiff/backward.ts'
+import type { Builder } from '../graph/builder.ts'
+import { graphOf } from '../graph/graph.ts'
+import type { Graph, Node } from '../graph/types.ts'
+import type { Model } from '../models/causal-lm.ts'
+import { newBuilder } from '../ops/index.ts'
+import type { Attached } from '../peft/attach.ts'
+import type { AdapterLayout, AdapterTensor } from '../peft/layout.ts'
+import { invariant } from '../support/errors.ts'
+import { batchFeeds, labelledStates, tokenLosses } from './loss-graph.ts'
+import { type OptimizerName, optimizers } from './optimizers.ts'
+import { type ParameterGroup, sliceGroups } from './parameter-groups.ts'
+
+/** What is trained on a model. */
+export interface Trained {
+  readonly model: Model
+  readonly layout: Pick<AdapterLayout, 'sites' | 'tensors' | 'tokens'>
+  readonly groups: readonly ParameterGroup[]
+  /** Dropout on A's input. */
+  readonly dropout: number
+  /** The head follows a trained embedding it is tied to (full fine-tuning). */
+  readonly followsTies: boolean
+}
+
+export interface StepOptions {
+  readonly optimizer: OptimizerName
+  readonly weightDecay: number
+  /** Gradients longer than this are scaled down to it; 0 leaves them. */
+  readonly maxGradNorm: number
+  /** Several micro-batches a step. */
+  readonly accumulates: boolean
+  /** Whether dropout of the base's config or of the adapter acts. */
+  readonly dropout: boolean
+}
+
+export interface StepGraph {
+  readonly graph: Graph
+  /** State input → output that follows it. */
+  readonly state: Readonly<Record<string, string>>
+}
+
+/** The training step. Outputs: `losses: f32[labelled]`, `gradNorm: f32[]`, and the next state. */
+export function buildStep(trained: Trained, options: StepOptions): StepGraph {
+  const g = newBuilder()
+  const nodes = sliceGroups(g, trained.groups)
+  const losses = tokenLosses(g, trained.model, [attachedTo(trained, nodes)], batchFeeds(g, options.dropout))
+  const loss = g.mul(g.sum(losses, { axes: [0] }), g.feed('lossWeight', { dtype: 'f32', shape: [] }))
+  const flat = flatGradients(g, loss, trained.groups, nodes)
+  const outputs = new Map<string, Node>([['losses', losses]])
+  const state: Record<string, string> = {}
+  const keep = (name: string, next: Node): void => {
+    outputs.set(`next.${name}`, next)
+    state[name] = `next.${name}`
+  }
+  g.during('update', '', () => update(g, trained.groups, flat, options, outputs, keep))
+  return { graph: graphOf(outputs), state }
+}
+
+/** Gradients of the loss alone, by tensor id: what tests and gradient comparisons look at. */
+export function buildGradients(trained: Trained, dropout = false): Graph {
+  const g = newBuilder()
+  const nodes = sliceGroups(g, trained.groups)
+  const losses = tokenLosses(g, trained.model, [attachedTo(trained, nodes)], batchFeeds(g, dropout))
+  const loss = g.mul(g.sum(losses, { axes: [0] }), g.feed('lossWeight', { dtype: 'f32', shape: [] }))
+  const ids = [...nodes.keys()]
+  const found = gradients(g, loss, [...nodes.values()])
+  return graphOf([['losses', losses], ...ids.map((id, i) => [`grad.${id}`, found[i] ?? loss] as const)])
+}
+
+/** Losses of each labelled token without dropout, the trained tensors as state. */
+export function buildEvaluation(trained: Trained): Graph {
+  const g = newBuilder()
+  const nodes = sliceGroups(g, trained.groups)
+  return graphOf([['losses', tokenLosses(g, trained.model, [attachedTo(trained, nodes)], batchFeeds(g, false))]])
+}
+
+/** Logits of the rows that `labelRows` names, `f32[labelled, vocab]`. */
+export function buildLogits(trained: Trained): Graph {
+  const g = newBuilder()
+  const nodes = sliceGroups(g, trained.groups)
+  const { net, rows } = labelledStates(g, trained.model, [attachedTo(trained, nodes)], batchFeeds(g, false))
+  return graphOf([['logits', net.logits(trained.model.head, rows)]])
+}
+
+function attachedTo(trained: Trained, nodes: ReadonlyMap<string, Node>): Attached {
+  const parameter = (tensor: AdapterTensor): Node => {
+    const node = nodes.get(tensor.id)
+    invariant(node, `${tensor.id} is in no group`)
+    return node
+  }
+  const { layout, dropout, followsTies } = trained
+  return { layout, dropout, followsTies, parameter }
+}
+
+/** Each group's gradient as one vector. */
+function flatGradients(
+  g: Builder,
+  loss: Node,
+  groups: readonly ParameterGroup[],
+  nodes: ReadonlyMap<string, Node>,
+): Node[] {
+  const found = gradients(g, loss, [...nodes.values()])
+  const byId = new Map([...nodes.keys()].map((id, i) => [id, found[i]]))
+  return g.during('backward', '', () =>
+    groups.map((group) => {
+      const parts = group.tensors.flatMap(({ id }) => {
+        const gradient = byId.get(id)
+        return gradient ? [g.reshape(gradient, { shape: [sizeOfNode(gradient)] })] : []
+      })
+      return g.concat(parts, { axis: 0 })
+    }),
+  )
+}
+
+function sizeOfNode(node: Node): number {
+  return node.type.shape.reduce<number>((product, d) => product * Number(d), 1)
+}
+
+type Keep = (name: string, next: Node) => void
+
+function update(
+  g: Builder,
+  groups: readonly ParameterGroup[],
+  flat: readonly Node[],
+  options: StepOptions,
+  outputs: Map<string, Node>,
+  keep: Keep,
+): void {
+  const apply = options.accumulates ? g.feed('apply', { dtype: 'bool', shape: [] }) : undefined
+  const sums = flat.map((gradient, i) => {
+    const group = groups[i]
+    invariant(group, 'a gradient without its group')
+    if (!apply) return gradient
+    const sum = g.add(g.state(`${group.name}.gradient`, [group.size]), gradient)
+    keep(`${group.name}.gradient`, g.select(apply, 0, sum))
+    return sum
+  })
+  const norm = g.sqrt(sums.map((s) => g.sum(g.mul(s, s), { axes: [0] })).reduce((a, b) => g.add(a, b)))
+  outputs.set('gradNorm', norm)
+  // torch.nn.utils.clip_grad_norm_ has the same 1e-6.
+  const clip = options.maxGradNorm > 0 ? g.minimum(g.div(options.maxGradNorm, g.add(norm, 1e-6)), 1) : undefined
+  groups.forEach((group, i) => {
+    const sum = sums[i]
+    invariant(sum, 'a group without its gradient')
+    updateGroup(g, group, clip ? g.mul(sum, clip) : sum, options, apply, keep)
+  })
+}
+
+function updateGroup(
+  g: Builder,
+  group: ParameterGroup,
+  gradient: Node,
+  options: StepOptions,
+  apply: Node | undefined,
+  keep: Keep,
+): void {
+  const optimizer = optimizers[options.optimizer]
+  const scalar = (name: string): Node => g.feed(name, { dtype: 'f32', shape: [] })
+  const old = g.state(group.name, [group.size])
+  const moments = Object.fromEntries(optimizer.moments.map((m) => [m, g.state(`${group.name}.${m}`, [group.size])]))
+  const scalars = Object.fromEntries(Object.keys(optimizer.scalars(1)).map((name) => [name, scalar(name)]))
+  const rate = g.mul(scalar('rate'), group.rateFactor)
+  const weightDecay = group.decays ? options.weightDecay : 0
+  const next = optimizer.update({ g, parameters: old, gradient, moments, rate, weightDecay, scalars })
+  const unless = (before: Node, after: Node): Node => (apply ? g.select(apply, after, before) : after)
+  keep(group.name, unless(old, next.parameters))
+  for (const [name, node] of Object.entries(next.moments))
+    keep(`${group.name}.${name}`, unless(moments[name] ?? node, node))
+}

@@ -1,0 +1,111 @@
+/** @file A conformance case made by transformers + PEFT + torch, opened with lowrank's own readers. */
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { prepare } from '../../src/engine/prepare.ts'
+import type { Engine, Executable, Tensors } from '../../src/engine/engine.ts'
+import type { Graph } from '../../src/graph/types.ts'
+import { readPeftFolder } from '../../src/formats/peft-folder.ts'
+import { readSafetensors } from '../../src/formats/tensor-files.ts'
+import { collate } from '../../src/data/collate.ts'
+import type { Batch } from '../../src/data/batch.ts'
+import type { Example } from '../../src/data/example.ts'
+import { fileKey, matchKeys } from '../../src/peft/keys.ts'
+import { layoutAdapter } from '../../src/peft/layout.ts'
+import { openModel } from '../../src/run/open-model.ts'
+import type { HostTensor } from '../../src/tensor/host-tensor.ts'
+import { f32, i64 } from '../../src/tensor/host-tensor.ts'
+import { groupParameters, packGroup, type ParameterGroup } from '../../src/train/parameter-groups.ts'
+import type { Trained } from '../../src/train/step-graph.ts'
+
+export interface Golden {
+  readonly input_ids: number[][]
+  readonly attention_mask: number[][]
+  readonly eval_loss_adapter: number
+  readonly eval_tokens: number
+  readonly prompt_ids: number[]
+  readonly greedy_ids: number[]
+  readonly trainable: number
+  readonly no_gradient: string[]
+  readonly losses: number[]
+  readonly grad_norms: number[]
+}
+
+export interface Case {
+  readonly trained: Trained
+  readonly weights: Awaited<ReturnType<typeof openModel>>['weights']
+  /** Adapter tensors by id, as they start. */
+  readonly start: ReadonlyMap<string, HostTensor>
+  readonly golden: Golden
+  readonly tensors: ReadonlyMap<string, HostTensor>
+  readonly examples: readonly Example[]
+}
+
+export async function openCase(folder: string): Promise<Case> {
+  const { model, weights } = await openModel(join(folder, 'model'))
+  const adapter = await readPeftFolder(join(folder, 'adapter'))
+  const layout = layoutAdapter(model.modules, adapter.config, { modelType: model.modelType, loaded: true })
+  const found = [...adapter.tensors].map(([name, t]) => ({ name, shape: t.shape }))
+  const { keys } = matchKeys(layout, model.modules, found, folder)
+  const start = new Map([...keys].map(([id, key]) => [id, required(adapter.tensors.get(key), key)]))
+  const groups = groupParameters(layout.tensors)
+  const trained = { model, layout, groups, dropout: adapter.config.lora_dropout, followsTies: false }
+  const golden = JSON.parse(readFileSync(join(folder, 'golden.json'), 'utf8')) as Golden
+  const tensors = await readSafetensors(join(folder, 'golden.safetensors'))
+  const examples = readFileSync(join(folder, 'train.jsonl'), 'utf8')
+    .trim()
+    .split('\n')
+    .map((line, place) => {
+      const row = JSON.parse(line) as { input_ids: number[]; labels: number[] }
+      return { ids: row.input_ids, labels: row.labels, place, source: `train.jsonl:${place + 1}` }
+    })
+  return { trained, weights, start, golden, tensors, examples }
+}
+
+export function required<T>(value: T | undefined, name: string): T {
+  if (value === undefined) throw new Error(`the case has no ${name}`)
+  return value
+}
+
+export async function compile(engine: Engine, c: Case, graph: Graph, state?: Readonly<Record<string, string>>): Promise<Executable> {
+  const ready = prepare(graph, engine.composites)
+  return await engine.compile(ready, { weights: c.weights, ...(state ? { state } : {}) })
+}
+
+/** Sets the adapter (or, with `zero`, one whose update is nothing) into an executable. */
+export async function writeAdapter(executable: Executable, groups: readonly ParameterGroup[], values: ReadonlyMap<string, HostTensor>): Promise<void> {
+  await executable.writeState(Object.fromEntries(groups.map((group) => [group.name, packGroup(group, values)])))
+}
+
+/** Feeds of a batch without dropout. */
+export function feedsOf(batch: Batch, more: Tensors = {}): Record<string, HostTensor> {
+  const { ids, positions, segments, labelRows, labels } = batch
+  return { ids, positions, segments, labelRows, labels, ...more }
+}
+
+export const batchOf = (examples: readonly Example[]): Batch => collate(examples.map((e) => [e]))
+
+/** Feeds that ask for the logits of every place of the golden batch. */
+export function logitFeeds(golden: Golden): Record<string, HostTensor> {
+  const [rows, seq] = [golden.input_ids.length, golden.input_ids[0]?.length ?? 0]
+  const mask = golden.attention_mask.flat()
+  return {
+    ids: i64([rows, seq], golden.input_ids.flat()),
+    segments: i64([rows, seq], mask),
+    positions: i64([rows, seq], mask.map((m, i) => (m ? i % seq : 0))),
+    labelRows: i64([rows * seq], mask.map((_, i) => i)),
+  }
+}
+
+/** Largest difference where the mask says there is a token. */
+export function logitError(golden: Golden, expected: HostTensor, actual: HostTensor): number {
+  const width = (expected.shape.at(-1) ?? 1)
+  let worst = 0
+  golden.attention_mask.flat().forEach((m, row) => {
+    if (!m) return
+    for (let j = 0; j < width; j++) worst = Math.max(worst, Math.abs(Number(expected.data[row * width + j]) - Number(actual.data[row * width + j])))
+  })
+  return worst
+}
+
+export const scalar = (value: number): HostTensor => f32([], [value])
+export { fileKey }
