@@ -3,7 +3,7 @@
   python scripts/goldens/text.py SHARED_FOLDER        (needs tokenizers and transformers)
 
 tokenizers.json: ids and decodings of odd texts. templates.json: for each chat template a hash of the rendering and the
-ranges of its generation blocks in UTF-16 units (dates are replaced, so that goldens do not age).
+ranges of its generation blocks in UTF-16 units (dates are replaced, so that goldens do not age). masks.json: which tokens of a conversation the assistant writes.
 """
 
 import datetime
@@ -85,7 +85,7 @@ def tokenizer_goldens():
             "ids": [raw.encode(text).ids for text in out["texts"]],
             "bare": [raw.encode(text, add_special_tokens=False).ids for text in out["texts"][:20]],
             "decoded": [decode(raw.encode(text).ids, skip_special_tokens=True) for text in out["texts"]],
-            "whole": [raw.decode(raw.encode(text).ids, skip_special_tokens=False) for text in out["texts"][:20]],
+            "whole": [decode(raw.encode(text).ids, skip_special_tokens=False) for text in out["texts"][:20]],
             "noise": noise,
             "noiseDecoded": [decode(ids, skip_special_tokens=True) for ids in noise],
         }
@@ -127,6 +127,24 @@ def template_goldens():
     return out
 
 
+def mask_goldens():
+    out = {"versions": {"transformers": transformers.__version__}, "messages": CHATS["plain"]["messages"], "cases": []}
+    for folder in ("data/tokenizers/gpt2", "data/models/stories260K"):
+        # From the file alone: AutoTokenizer rebuilds Llama's normalizer, and lowrank takes tokenizer.json as it stands.
+        auto = transformers.PreTrainedTokenizerFast(tokenizer_file=str(SHARED / folder / "tokenizer.json"))
+        for template in ("llama3", "qwen2_5", "gemma", "qwen3", "phi3"):
+            path = f"data/chat-templates/trl-{template}_training.jinja"
+            messages = CHATS["plain"]["messages"][(1 if template == "gemma" else 0):]
+            encoded = auto.apply_chat_template(
+                messages, chat_template=(SHARED / path).read_text(), tokenize=True, return_dict=True,
+                return_assistant_tokens_mask=True, bos_token="<s>", eos_token="</s>",
+            )  # fmt: skip
+            mask = "".join(map(str, encoded["assistant_masks"]))
+            ids = hashlib.sha256(json.dumps(encoded["input_ids"]).encode()).hexdigest()[:16]
+            out["cases"].append({"folder": folder, "template": path, "skip": len(CHATS["plain"]["messages"]) - len(messages), "ids": ids, "mask": mask})
+    return out
+
+
 OUT.mkdir(parents=True, exist_ok=True)
-for name, make in {"tokenizers": tokenizer_goldens, "templates": template_goldens}.items():
+for name, make in {"tokenizers": tokenizer_goldens, "templates": template_goldens, "masks": mask_goldens}.items():
     (OUT / f"{name}.json").write_text(json.dumps(make(), ensure_ascii=True, separators=(",", ":")) + "\n")

@@ -1,0 +1,173 @@
+/**
+ * @file One row to ids and labels: what the model reads, and which tokens it learns to write.
+ * Must not know files or batches. Errors carry no place in a file; the caller adds it.
+ */
+import { LowrankError } from '../support/errors.ts'
+import { isRecord } from '../support/json.ts'
+import { assistantText } from '../text/assistant-text.ts'
+import type { Message } from '../text/chat-template.ts'
+import { tokensInSpans } from '../text/token-spans.ts'
+import type { Tokenizer } from '../text/tokenizer.ts'
+import { NO_LABEL } from './example.ts'
+import type { RowFormat } from './row-format.ts'
+
+/** Which tokens carry loss where a row has a prompt. */
+export type TrainOn = 'completion' | 'all'
+
+export interface EncodeSettings {
+  /** Not needed for `input_ids` rows. */
+  tokenizer?: Tokenizer | undefined
+  /** Ids the model has. */
+  vocabSize: number
+  /** Text rows are cut to this many tokens. */
+  maxLength: number
+  /** Most tokens the model can read (its learned positions); no limit where absent. */
+  modelMaxLength?: number | undefined
+  trainOn: TrainOn
+}
+
+export interface Encoded {
+  ids: number[]
+  labels: number[]
+  /** Tokens were cut off to fit `maxLength`. */
+  cut: boolean
+}
+
+type Row = Readonly<Record<string, unknown>>
+
+/** @throws LowrankError `data` saying what is wrong with the row */
+export function encodeRow(row: Row, format: RowFormat, settings: EncodeSettings): Encoded {
+  if (format === 'input_ids') return takeIds(row, settings)
+  const tokenizer = settings.tokenizer
+  if (tokenizer === undefined)
+    throw new LowrankError('data', `${format} rows need a tokenizer`, { suggestion: 'name one with --tokenizer' })
+  const { ids, learns } = encoders[format](row, tokenizer)
+  checkIds(
+    ids,
+    settings.vocabSize,
+    (at) => `${JSON.stringify(tokenizer.tokenOf(ids[at] ?? 0))}, a token of ${tokenizer.file},`,
+  )
+  const limit = Math.min(settings.maxLength, settings.modelMaxLength ?? settings.maxLength)
+  const all = settings.trainOn === 'all'
+  return {
+    ids: ids.slice(0, limit),
+    labels: ids.slice(0, limit).map((id, at) => (all || learns[at] === true ? id : NO_LABEL)),
+    cut: ids.length > limit,
+  }
+}
+
+interface Learned {
+  ids: number[]
+  learns: boolean[]
+}
+
+const encoders: { readonly [F in Exclude<RowFormat, 'input_ids'>]: (row: Row, tokenizer: Tokenizer) => Learned } = {
+  text(row, tokenizer) {
+    const ids = withEnd(beginning(tokenizer, text(row, 'text')), tokenizer)
+    return { ids, learns: ids.map(() => true) }
+  },
+  'prompt-completion'(row, tokenizer) {
+    const prompt = beginning(tokenizer, text(row, 'prompt'))
+    const completion = tokenizer.encode(text(row, 'completion'), { addSpecialTokens: false })
+    const ids = withEnd([...prompt, ...completion], tokenizer)
+    return { ids, learns: ids.map((_, at) => at >= prompt.length) }
+  },
+  messages(row, tokenizer) {
+    const template = tokenizer.chatTemplate
+    if (template === undefined)
+      throw new LowrankError('data', `messages rows need a chat template, and ${tokenizer.file} has none beside it`, {
+        suggestion: 'write the rows as prompt and completion, or name an instruct model with --tokenizer',
+      })
+    const { text, spans } = assistantText(template, messages(row), tools(row), tokenizer.addedTokens)
+    const { ids, inside } = tokensInSpans(tokenizer, text, spans)
+    return { ids, learns: inside }
+  },
+}
+
+/** Ids of a text as the tokenizer begins it: BOS once, where it adds one, and nothing after. */
+export function beginning(tokenizer: Tokenizer, content: string): number[] {
+  const ids = tokenizer.encode(content, { addSpecialTokens: false })
+  const doubled = tokenizer.addsBos && ids[0] === tokenizer.bosId
+  return doubled ? ids : [...tokenizer.prefix, ...ids]
+}
+
+function withEnd(ids: number[], tokenizer: Tokenizer): number[] {
+  const end = tokenizer.eosId
+  return end === undefined || ids.at(-1) === end ? ids : [...ids, end]
+}
+
+function takeIds(row: Row, settings: EncodeSettings): Encoded {
+  const ids = integers(row, 'input_ids')
+  if (ids.length === 0) throw new LowrankError('data', 'input_ids is empty', { field: 'input_ids' })
+  checkIds(ids, settings.vocabSize, (at) => `input_ids[${at}]`)
+  const labels = Object.hasOwn(row, 'labels') ? integers(row, 'labels') : ids
+  if (labels.length !== ids.length)
+    throw new LowrankError('data', `labels has ${labels.length} entries, input_ids has ${ids.length}`, {
+      field: 'labels',
+    })
+  const wrong = labels.findIndex((label) => label !== NO_LABEL && (label < 0 || label >= settings.vocabSize))
+  if (wrong >= 0)
+    throw new LowrankError(
+      'data',
+      `labels[${wrong}] is ${labels[wrong]}: not ${NO_LABEL} and not in the vocabulary of ${settings.vocabSize}`,
+      { field: 'labels' },
+    )
+  const limit = settings.modelMaxLength
+  if (limit !== undefined && ids.length > limit)
+    throw new LowrankError(
+      'data',
+      `input_ids has ${ids.length} tokens and the model reads at most ${limit}; rows of ids are never cut`,
+      {
+        field: 'input_ids',
+      },
+    )
+  return { ids, labels, cut: false }
+}
+
+function checkIds(ids: readonly number[], vocabSize: number, name: (at: number) => string): void {
+  const wrong = ids.findIndex((id) => id < 0 || id >= vocabSize)
+  if (wrong < 0) return
+  throw new LowrankError('data', `${name(wrong)} is ${ids[wrong]}: not in the model's vocabulary of ${vocabSize}`, {
+    field: 'input_ids',
+  })
+}
+
+function integers(row: Row, field: string): number[] {
+  const value = row[field]
+  if (!Array.isArray(value)) throw new LowrankError('data', `${field} is not a list of integers`, { field })
+  return value.map((entry: unknown, at) => {
+    if (typeof entry === 'number' && Number.isInteger(entry)) return entry
+    throw new LowrankError('data', `${field}[${at}] is ${short(entry)}, not an integer`, { field })
+  })
+}
+
+function text(row: Row, field: string): string {
+  const value = row[field]
+  if (typeof value === 'string') return value
+  throw new LowrankError('data', `${field} is ${short(value)}, not a string`, { field })
+}
+
+function messages(row: Row): Message[] {
+  const value = row.messages
+  if (!Array.isArray(value) || value.length === 0)
+    throw new LowrankError('data', 'messages is not a list of at least one message', { field: 'messages' })
+  return value.map((entry: unknown, at) => {
+    const spoken = isRecord(entry) && (entry.content !== undefined || entry.tool_calls !== undefined)
+    if (spoken && typeof entry.role === 'string') return { ...entry, role: entry.role }
+    throw new LowrankError('data', `messages[${at}] is ${short(entry)}, not an object with role and content`, {
+      field: 'messages',
+    })
+  })
+}
+
+function tools(row: Row): readonly unknown[] | undefined {
+  const value = row.tools
+  if (value === undefined || value === null) return undefined
+  if (Array.isArray(value)) return value
+  throw new LowrankError('data', `tools is ${short(value)}, not a list`, { field: 'tools' })
+}
+
+function short(value: unknown): string {
+  const written = JSON.stringify(value) ?? 'missing'
+  return written.length > 60 ? `${written.slice(0, 57)}…` : written
+}

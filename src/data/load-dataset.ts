@@ -1,0 +1,129 @@
+/**
+ * @file Files of rows to a dataset and a report of what was found in them.
+ * Must not know engines or models. The format is told from the first row; a row that does not fit is refused with file,
+ * line and reason, or counted.
+ */
+import { LowrankError } from '../support/errors.ts'
+import { type Dataset, DatasetBuilder } from './dataset.ts'
+import { type Encoded, type EncodeSettings, encodeRow } from './encode-row.ts'
+import { countLabels } from './example.ts'
+import { type RowFormat, rowFormat } from './row-format.ts'
+import { type RowSource, readRows, type SourcedRow, sourceName } from './rows.ts'
+
+export interface LoadDatasetOptions extends EncodeSettings {
+  /** Files, or rows in memory, read one after the other. */
+  sources: readonly RowSource[]
+  /** Count rows that do not fit instead of stopping at the first. Default false. */
+  skipBadRows?: boolean
+  /** Longest row. Default 64 MiB. */
+  maxRowBytes?: number
+  signal?: AbortSignal | undefined
+}
+
+export interface DatasetReport {
+  format: RowFormat
+  /** Examples kept. */
+  rows: number
+  tokens: number
+  /** Labels that count. */
+  labelled: number
+  /** Rows cut to the maximal length. */
+  cut: number
+  /** Rows left out because they do not fit (`skipBadRows`), with the first reasons. */
+  skipped: number
+  reasons: string[]
+  /** Rows left out because no token of theirs carries loss. */
+  unlabelled: number
+  /** Tokens of the longest example. */
+  longest: number
+}
+
+export interface LoadedDataset {
+  dataset: Dataset
+  report: DatasetReport
+}
+
+const MAX_REASONS = 5
+
+/**
+ * Reads and encodes all rows.
+ * @throws LowrankError `data` (or `unsupported`, by name) with file and line; `data` where no row is left to learn from
+ */
+export async function loadDataset(options: LoadDatasetOptions): Promise<LoadedDataset> {
+  const { sources } = options
+  const nameOf = (source: number, line: number) => sourceName(sources[source] ?? [], line)
+  const builder = new DatasetBuilder(nameOf)
+  const report = emptyReport()
+  let format: RowFormat | undefined
+  for await (const row of readRows(sources, options.maxRowBytes)) {
+    if (options.signal?.aborted) throw new LowrankError('stopped', 'stopped while reading the data')
+    try {
+      const found = formatOf(row, format)
+      const encoded = encodeRow(found.row, found.format, options)
+      format = found.format
+      if (count(report, encoded)) builder.add(encoded.ids, encoded.labels, row.place, row.source, row.line)
+    } catch (error) {
+      const placed = inPlace(error, nameOf(row.source, row.line))
+      if (options.skipBadRows !== true) throw placed
+      report.skipped++
+      if (report.reasons.length < MAX_REASONS) report.reasons.push(placed.message)
+    }
+  }
+  if (format === undefined || builder.length === 0) throw nothingLeft(sources, report)
+  return { dataset: builder.build(), report: { ...report, format } }
+}
+
+function emptyReport(): Omit<DatasetReport, 'format'> {
+  return { rows: 0, tokens: 0, labelled: 0, cut: 0, skipped: 0, reasons: [], unlabelled: 0, longest: 0 }
+}
+
+function formatOf(row: SourcedRow, first: RowFormat | undefined): { row: Record<string, unknown>; format: RowFormat } {
+  if (row.value instanceof LowrankError) throw row.value
+  const format = rowFormat(row.value)
+  if (first !== undefined && format !== first)
+    throw new LowrankError('data', `this is a ${format} row, and the rows before it are ${first} rows; keep one kind`)
+  return { row: row.value, format }
+}
+
+/** Adds a row to the report; false where it has nothing to learn. */
+function count(report: Omit<DatasetReport, 'format'>, { ids, labels, cut }: Encoded): boolean {
+  const labelled = countLabels(labels)
+  if (cut) report.cut++
+  if (labelled === 0) {
+    report.unlabelled++
+    return false
+  }
+  report.rows++
+  report.tokens += ids.length
+  report.labelled += labelled
+  report.longest = Math.max(report.longest, ids.length)
+  return true
+}
+
+/** The error with the row it is about. Anything that is not ours is a defect and passes. */
+function inPlace(error: unknown, source: string): LowrankError {
+  if (!(error instanceof LowrankError)) throw error
+  return new LowrankError(error.code, `${source}: ${error.message}`, {
+    file: source,
+    field: error.field,
+    suggestion: error.suggestion,
+    cause: error,
+  })
+}
+
+function nothingLeft(sources: readonly RowSource[], report: Omit<DatasetReport, 'format'>): LowrankError {
+  const named = sources.map((source) => (typeof source === 'string' ? source : 'the rows given'))
+  const what = named.join(', ') || 'the data'
+  const file = named[0]
+  if (report.unlabelled > 0) {
+    const cut = report.cut > 0 ? `; ${report.cut} rows were cut before their first label: raise the maximal length` : ''
+    return new LowrankError('data', `${what}: no token of any row carries loss, so there is nothing to learn${cut}`, {
+      file,
+    })
+  }
+  if (report.skipped > 0)
+    return new LowrankError('data', `${what}: all ${report.skipped} rows are bad; the first: ${report.reasons[0]}`, {
+      file,
+    })
+  return new LowrankError('data', `${what}: there are no rows`, { file })
+}
