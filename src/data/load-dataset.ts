@@ -81,7 +81,7 @@ function formatOf(row: SourcedRow, first: RowFormat | undefined): { row: Record<
   if (row.value instanceof LowrankError) throw row.value
   const format = rowFormat(row.value)
   if (first !== undefined && format !== first)
-    throw new LowrankError('data', `this is a ${format} row, and the rows before it are ${first} rows; keep one kind`)
+    throw new LowrankError('data', `the row is of kind ${format}, and those before it are of kind ${first}`)
   return { row: row.value, format }
 }
 
