@@ -63,11 +63,11 @@ interface Learned {
 
 const encoders: { readonly [F in Exclude<RowFormat, 'input_ids'>]: (row: Row, tokenizer: Tokenizer) => Learned } = {
   text(row, tokenizer) {
-    const ids = withEnd(beginning(tokenizer, text(row, 'text')), tokenizer)
+    const ids = withEnd(tokenizer.encodeStart(text(row, 'text')), tokenizer)
     return { ids, learns: ids.map(() => true) }
   },
   'prompt-completion'(row, tokenizer) {
-    const prompt = beginning(tokenizer, text(row, 'prompt'))
+    const prompt = tokenizer.encodeStart(text(row, 'prompt'))
     const completion = tokenizer.encode(text(row, 'completion'), { addSpecialTokens: false })
     const ids = withEnd([...prompt, ...completion], tokenizer)
     return { ids, learns: ids.map((_, at) => at >= prompt.length) }
@@ -82,13 +82,6 @@ const encoders: { readonly [F in Exclude<RowFormat, 'input_ids'>]: (row: Row, to
     const { ids, inside } = tokensInSpans(tokenizer, text, spans)
     return { ids, learns: inside }
   },
-}
-
-/** Ids of a text as the tokenizer begins it: BOS once, where it adds one, and nothing after. */
-export function beginning(tokenizer: Tokenizer, content: string): number[] {
-  const ids = tokenizer.encode(content, { addSpecialTokens: false })
-  const doubled = tokenizer.addsBos && ids[0] === tokenizer.bosId
-  return doubled ? ids : [...tokenizer.prefix, ...ids]
 }
 
 function withEnd(ids: number[], tokenizer: Tokenizer): number[] {

@@ -90,6 +90,12 @@ export class Tokenizer {
     return this.#library.encode(text, { add_special_tokens: addSpecialTokens }).ids
   }
 
+  /** Ids of a text that is to be continued: BOS once, where the tokenizer adds one, and nothing after. */
+  encodeStart(text: string): number[] {
+    const ids = this.encode(text, { addSpecialTokens: false })
+    return this.addsBos && ids[0] === this.bosId ? ids : [...this.prefix, ...ids]
+  }
+
   /** Ids with the token string of each, nothing added around them. */
   tokens(text: string): { ids: number[]; tokens: string[] } {
     const { ids, tokens } = this.#library.encode(text, { add_special_tokens: false })
