@@ -15,8 +15,8 @@ describe('reference engine', () => {
     const w = g.weight('w', [3, 2])
     const graph = graphOf([['y', g.matmul(x, w, { transB: true })]])
     const run = await engine.compile(graph, { weights: new Map([['w', f32([3, 2], [1, 2, 3, 4, 5, 6])]]) })
-    expect((await run.run({ x: f32([1, 2], [1, 1]) }))['y']).toEqual(f32([1, 3], [3, 7, 11]))
-    expect((await run.run({ x: f32([2, 2], [1, 1, 1, 0]) }))['y']).toEqual(f32([2, 3], [3, 7, 11, 1, 3, 5]))
+    expect((await run.run({ x: f32([1, 2], [1, 1]) })).y).toEqual(f32([1, 3], [3, 7, 11]))
+    expect((await run.run({ x: f32([2, 2], [1, 1, 1, 0]) })).y).toEqual(f32([2, 3], [3, 7, 11, 1, 3, 5]))
   })
 
   it('differentiates a low-rank layer under cross-entropy', async () => {
@@ -44,8 +44,8 @@ describe('reference engine', () => {
     const zeros = f32([3, 2], new Float32Array(6))
     await run.writeState({ a: f32([2, 4], [1, 2, 3, 4, 5, 6, 7, 8]), b: zeros })
     const out = await run.run({ x: f32([1, 4], [1, 0, 0, 0]), labels: i64([1], [2]) })
-    expect(out['loss']?.data[0]).toBeCloseTo(Math.log(3), 6)
-    expect([...(out['db']?.data ?? [])].map((v) => Number(v).toFixed(4))).toEqual(
+    expect(out.loss?.data[0]).toBeCloseTo(Math.log(3), 6)
+    expect([...(out.db?.data ?? [])].map((v) => Number(v).toFixed(4))).toEqual(
       [1 / 6, 5 / 6, 1 / 6, 5 / 6, -1 / 3, -5 / 3].map((v) => v.toFixed(4)),
     )
   })
