@@ -1,0 +1,98 @@
+/**
+ * @file Finds models in a cache of Hugging Face layout: `models--owner--name/{blobs, refs, snapshots, .no_exist}`.
+ * Must not know the network. Source: https://huggingface.co/docs/huggingface_hub/guides/manage-cache
+ */
+import { readdir } from 'node:fs/promises'
+import { join } from 'node:path'
+import { parseWeightIndex } from '../formats/weights-folder.ts'
+import { fileError, pathKind, readBounded, readJson, systemCode } from '../support/files.ts'
+
+/** Files beside the weights that are used where a repository has them. */
+export const SMALL_FILES = [
+  'config.json',
+  'generation_config.json',
+  'tokenizer.json',
+  'tokenizer_config.json',
+  'special_tokens_map.json',
+  'added_tokens.json',
+  'vocab.json',
+  'vocab.txt',
+  'merges.txt',
+  'chat_template.jinja',
+  'chat_template.json',
+  'adapter_config.json',
+  'model.safetensors.index.json',
+] as const
+/** Weights in one file: of a model, of an adapter. */
+export const WHOLE_WEIGHTS = ['model.safetensors', 'adapter_model.safetensors'] as const
+export const INDEX = 'model.safetensors.index.json'
+
+const COMMIT = /^[0-9a-f]{40}$/
+
+export interface Snapshot {
+  folder: string
+  commit: string
+  /** Everything of it that lowrank would use is there; otherwise only the weights and a configuration are. */
+  complete: boolean
+}
+
+/** Folder of one repository in the cache. */
+export function repositoryFolder(cache: string, id: string): string {
+  return join(cache, `models--${id.replaceAll('/', '--')}`)
+}
+
+/** Ids in the cache, for "did you mean". */
+export async function cachedIds(cache: string): Promise<string[]> {
+  try {
+    const names = await readdir(cache)
+    return names.filter((name) => name.startsWith('models--')).map((name) => name.slice(8).replaceAll('--', '/'))
+  } catch {
+    return []
+  }
+}
+
+/** The snapshot of a revision (branch, tag or commit) that has a configuration and all its weights, or undefined. */
+export async function findSnapshot(cache: string, id: string, revision: string): Promise<Snapshot | undefined> {
+  const repository = repositoryFolder(cache, id)
+  const commit = COMMIT.test(revision) ? revision : await readRef(join(repository, 'refs', revision))
+  if (commit === undefined) return undefined
+  const folder = join(repository, 'snapshots', commit)
+  if (!(await hasWeights(folder))) return undefined
+  return { folder, commit, complete: await isComplete(folder, join(repository, '.no_exist', commit)) }
+}
+
+async function readRef(file: string): Promise<string | undefined> {
+  if ((await pathKind(file)) !== 'file') return undefined
+  const commit = Buffer.from(await readBounded(file, 200))
+    .toString('utf8')
+    .trim()
+  return COMMIT.test(commit) ? commit : undefined
+}
+
+async function hasWeights(folder: string): Promise<boolean> {
+  const has = async (name: string): Promise<boolean> => (await pathKind(join(folder, name))) === 'file'
+  if (await has('adapter_config.json')) return has('adapter_model.safetensors')
+  if (!(await has('config.json'))) return false
+  if (await has('model.safetensors')) return true
+  if (!(await has(INDEX))) return false
+  const index = join(folder, INDEX)
+  for (const shard of new Set(parseWeightIndex(await readJson(index), index).values()))
+    if (!(await has(shard))) return false
+  return true
+}
+
+/** Each small file is there, or known not to exist in the repository (huggingface_hub notes that as an empty file). */
+async function isComplete(folder: string, absent: string): Promise<boolean> {
+  const names = new Set([...(await list(folder)), ...(await list(absent))])
+  if (names.has('adapter_model.safetensors') && names.has('adapter_config.json')) return true
+  return ['tokenizer.json', 'tokenizer_config.json', 'generation_config.json'].every((name) => names.has(name))
+}
+
+async function list(folder: string): Promise<string[]> {
+  try {
+    return await readdir(folder)
+  } catch (error) {
+    if (systemCode(error) === 'ENOENT') return []
+    throw fileError(error, folder, 'list')
+  }
+}
