@@ -14,7 +14,12 @@ export type Rule = (g: Builder, node: Node, inputs: readonly Node[]) => Node | u
 
 /** The graph with `rule` applied to every node, inputs first; what nothing needs any more is gone. */
 export function rewrite(graph: Graph, rule: Rule): Graph {
-  const g = newBuilder()
+  const mapped = rewriteInto(newBuilder(), graph, rule)
+  return graphOf([...graph.outputs].map(([name, node]) => [name, image(mapped, node)]))
+}
+
+/** Builds a graph's nodes in another builder, to go on from there; answers what stands for each. */
+export function rewriteInto(g: Builder, graph: Graph, rule: Rule = () => undefined): Map<Node, Node> {
   const mapped = new Map<Node, Node>()
   for (const node of graph.nodes) {
     const inputs = node.inputs.map((input) => image(mapped, input))
@@ -23,7 +28,7 @@ export function rewrite(graph: Graph, rule: Rule): Graph {
       g.during(node.phase, node.scope, () => rule(g, node, inputs) ?? rebuild(g, node, inputs)),
     )
   }
-  return graphOf([...graph.outputs].map(([name, node]) => [name, image(mapped, node)]))
+  return mapped
 }
 
 /** The same op with the same parameters over other inputs. */
