@@ -1,13 +1,8 @@
 /** @file The graph: immutable typed nodes in single assignment form. Must not know what an op computes. */
-import type { Dim } from '../tensor/dim.ts'
-import type { DType } from '../tensor/dtype.ts'
+import type { TensorType } from './tensor-type.ts'
 import type { OpName, ParamsOf } from './vocabulary.ts'
 
-/** Element type and shape; symbolic dimensions are canonical text (see tensor/dim.ts). */
-export interface TensorType {
-  readonly dtype: DType
-  readonly shape: readonly Dim[]
-}
+export type { TensorType } from './tensor-type.ts'
 
 /** What a node is for: passes treat forward work and backward work differently. */
 export type Phase = 'forward' | 'backward' | 'update'

@@ -6,7 +6,7 @@
  * composites it has kernels for, and the rest are expanded before lowering.
  */
 import type { DType } from '../tensor/dtype.ts'
-import type { TensorType } from './types.ts'
+import type { TensorType } from './tensor-type.ts'
 
 type NoParams = Record<never, never>
 
