@@ -7,7 +7,7 @@
 import { allPaths, lastSegment, type ModuleInfo } from '../models/modules.ts'
 import { LowrankError } from '../support/errors.ts'
 import { nearest } from '../support/nearest.ts'
-import type { AdapterSite, AdapterTensor, LayoutOptions, TokenRows } from './layout.ts'
+import type { AdapterSite, AdapterTensor, LayoutOptions, TokenRows } from './adapter-layout.ts'
 import { listSome } from './target-report.ts'
 
 /** A `modules_to_save` match: the module named, and those under it that hold parameters. */
@@ -120,6 +120,7 @@ export function tokenRows(
     for (const module of found) {
       checkTokens(module, indices, sites, saved)
       const tied = module === input && agree ? followers : []
+      checkFollowers(tied, sites, saved)
       rows.push({ module: module.path, indices, id: `${module.path}.token_adapter.trainable_tokens_delta`, tied })
     }
   }
@@ -161,6 +162,20 @@ function checkTokens(
   if (outside.length > 0) fail(`${outside.join(', ')}: ${module.path} has tokens 0 to ${tokens - 1}`)
   const twice = indices.filter((index, i) => indices.indexOf(index) !== i)
   if (twice.length > 0) fail(`${twice.join(', ')} stands there twice`)
+}
+
+/** A tied head takes the embedding's trained rows. PEFT nests its own adapter or copy into that; lowrank does not yet. */
+function checkFollowers(tied: readonly string[], sites: readonly AdapterSite[], saved: readonly SavedModule[]): void {
+  for (const path of tied) {
+    const targeted = sites.some((site) => site.path === path)
+    if (!targeted && !saved.some(({ leaves }) => leaves.some((leaf) => leaf.path === path))) continue
+    const other = targeted ? 'a LoRA target' : 'in modules_to_save'
+    throw new LowrankError(
+      'unsupported',
+      `${FIELD}: ${path} shares the embedding's weight and follows its rows; it cannot be ${other} too`,
+      { field: FIELD },
+    )
+  }
 }
 
 export function tokenTensors(rows: readonly TokenRows[], modules: readonly ModuleInfo[]): AdapterTensor[] {

@@ -4,7 +4,7 @@
  */
 import type { ModuleInfo } from '../models/modules.ts'
 import { LowrankError } from '../support/errors.ts'
-import { nearest } from '../support/nearest.ts'
+import { editDistance } from '../support/nearest.ts'
 import { collapseLayers } from './layer-ranges.ts'
 import type { AdapterLayout, AdapterTensor } from './layout.ts'
 
@@ -140,12 +140,12 @@ function headline(
     const [first] = ranks
     return `the config says rank ${first?.[0]}, the file holds rank ${first?.[1]} (${ranks.length} tensors)`
   }
+  if (unexpected.length > 0 && unexpected.every((key) => idOfKey(key) === undefined))
+    return `keys do not begin with ${PREFIX}, as PEFT's do`
   const paths = new Set(modules.map((module) => module.path))
   const foreign = unexpected.filter((key) => !moduleOf(idOfKey(key) ?? key, paths))
-  if (foreign.length > 0 && foreign.length === unexpected.length) {
-    if (foreign.every((key) => idOfKey(key) === undefined)) return `keys do not begin with ${PREFIX}`
-    return `it names modules that this base does not have, so it was made for another base`
-  }
+  if (foreign.length > 0 && foreign.length === unexpected.length)
+    return 'it names modules that this base does not have, so it was made for another base'
   if (shapes.length > 0 && shapes.length >= layout.tensors.length / 2)
     return 'its matrices have other sizes than those of this base, so it was made for another base'
   if (shapes.some(({ tensor }) => tensor.role === 'base')) return 'it brings base weights of another size'
@@ -172,11 +172,16 @@ function moduleOf(id: string, paths: ReadonlySet<string>): string | undefined {
   return undefined
 }
 
-/** The missing name nearest to an unexpected one: a typo or a rename shows at once. */
+/** The closest pair of a missing and an unexpected name: a typo or a rename shows at once. */
 function suggestion({ missing, unexpected }: Problems): string | undefined {
-  for (const key of unexpected) {
-    const [close] = nearest(key, missing)
-    if (close) return `${key} looks like ${close}`
+  let best: { key: string; close: string; distance: number } | undefined
+  const candidates = collapseLayers(missing) // layer by layer the names repeat
+  for (const key of collapseLayers(unexpected)) {
+    for (const close of candidates) {
+      const limit = (best?.distance ?? 9) - 1
+      const distance = editDistance(key, close, limit)
+      if (distance <= limit) best = { key, close, distance }
+    }
   }
-  return undefined
+  return best && `${best.key} looks like ${best.close}`
 }

@@ -120,7 +120,15 @@ function doraFactors(
   return norms.map((norm, i) => (wanted[i] ?? 0) / norm)
 }
 
-function mergeBias(site: SiteWeights, updates: readonly SiteUpdate[], sign: 1 | -1): HostTensor | undefined {
+/**
+ * A layer's bias with the biases on B added (or, with `sign` −1, taken out): b += s·bias. Unchanged where no adapter has one.
+ * @throws LowrankError as `mergeSite`
+ */
+export function mergeBias(
+  site: Pick<SiteWeights, 'path' | 'bias'>,
+  updates: readonly SiteUpdate[],
+  sign: 1 | -1,
+): HostTensor | undefined {
   const withBias = updates.filter((update) => update.bBias !== undefined)
   const [first] = withBias
   if (!first) return site.bias
@@ -142,7 +150,12 @@ function mergeBias(site: SiteWeights, updates: readonly SiteUpdate[], sign: 1 | 
 }
 
 /** PEFT's `safe_merge`, always on: it costs a pass over the weight. Sees overflow of the stored dtype too. */
-function checkFinite(merged: HostTensor, base: HostTensor, name: string, updates: readonly SiteUpdate[]): void {
+export function checkFinite(
+  merged: HostTensor,
+  base: HostTensor,
+  name: string,
+  updates: readonly Pick<SiteUpdate, 'adapter'>[],
+): void {
   if (allFinite(merged)) return
   const adapters = updates.map((update) => update.adapter).join(', ')
   const why = allFinite(base)

@@ -31,16 +31,25 @@ function layout({ model, config }: Case) {
   return layoutAdapter(modules, { r: 8, lora_alpha: 8, ...config }, { modelType: model.split('-')[0], loaded: true })
 }
 
-/** Where lowrank is stricter: what PEFT saves there is a shadow of itself that nobody can load to the same effect. */
-const REFUSED: [config: Partial<LayoutOptions>, message: RegExp][] = [
+/** Where lowrank is stricter: PEFT nests one wrapper in another there, or saves what it does not use. */
+const REFUSED: [config: Partial<LayoutOptions>, message: RegExp, model?: string][] = [
   [{ modules_to_save: ['mlp', 'up_proj'] }, /takes both model\.layers\.0\.mlp and model\.layers\.0\.mlp\.up_proj/],
   [{ modules_to_save: ['embed_tokens'], trainable_token_indices: [1] }, /embed_tokens is in modules_to_save already/],
   [{ trainable_token_indices: [] }, /is empty/],
+  [
+    { target_modules: ['q_proj', 'lm_head'], trainable_token_indices: [5] },
+    /cannot be a LoRA target too/,
+    'llama-tied',
+  ],
+  [{ modules_to_save: ['lm_head'], trainable_token_indices: [5] }, /cannot be in modules_to_save too/, 'llama-tied'],
 ]
 
 const title = (c: Case) => `${c.model} ${JSON.stringify(c.config)}`
 const isRefused = (c: Case) =>
-  REFUSED.some(([config]) => JSON.stringify({ target_modules: ['q_proj'], ...config }) === JSON.stringify(c.config))
+  REFUSED.some(
+    ([config, , model = 'llama']) =>
+      model === c.model && JSON.stringify({ target_modules: ['q_proj'], ...config }) === JSON.stringify(c.config),
+  )
 
 describe('adapter layout', () => {
   const good = goldens.cases.filter((c) => c.keys && !isRefused(c))
@@ -73,7 +82,7 @@ describe('adapter layout', () => {
     expect(isLowrankError(error) && error.field).toBeTruthy()
   })
 
-  it.each(REFUSED)('is stricter than PEFT on %j', (config, message) => {
-    expect(() => layout({ model: 'llama', config: { target_modules: ['q_proj'], ...config } })).toThrow(message)
+  it.each(REFUSED)('is stricter than PEFT on %j', (config, message, model = 'llama') => {
+    expect(() => layout({ model, config: { target_modules: ['q_proj'], ...config } })).toThrow(message)
   })
 })
