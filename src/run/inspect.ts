@@ -8,21 +8,34 @@ import type { InspectOptions } from '../config/verbs/index.ts'
 import { ADAPTER_CONFIG, ADAPTER_TENSORS, readPeftConfig } from '../formats/peft-folder.ts'
 import { readSafetensorsHeader } from '../formats/tensor-files.ts'
 import { openWeights } from '../formats/weights-folder.ts'
-import { LowrankError } from '../support/errors.ts'
+import { isLowrankError, LowrankError } from '../support/errors.ts'
 import { pathKind } from '../support/files.ts'
+import { baseFolder } from './base-folder.ts'
 import { adapterFacts, modelFacts, runFacts } from './inspect/facts.ts'
 import { type Listed, summarize } from './inspect/tensors.ts'
 import type { InspectResult } from './types.ts'
 
 /** Says what a path is. @throws {LowrankError} `missing`, `format`, `config`, naming the file. */
 export async function inspect(input: string | InspectOptions): Promise<InspectResult> {
-  const { path, tensors } = resolveOptions('inspect', typeof input === 'string' ? { path: input } : input)
-  const kind = await pathKind(path)
-  if (kind === undefined) throw new LowrankError('missing', `there is no file or folder ${path}`, { file: path })
-  const result = kind === 'file' ? await inspectFile(path) : await inspectFolder(path)
+  const options = resolveOptions('inspect', typeof input === 'string' ? { path: input } : input)
+  const path = await findPath(options.path, options.revision)
+  const { tensors } = options
+  const result = (await pathKind(path)) === 'file' ? await inspectFile(path) : await inspectFolder(path)
   const { listed, ...rest } = result
   if (!tensors) return rest
   return { ...rest, list: listed.map(({ name, dtype, shape, bytes }) => ({ name, dtype, shape: [...shape], bytes })) }
+}
+
+/** What is no path may be the embedded base or a model in the cache; looking never downloads. */
+async function findPath(path: string, revision: string | undefined): Promise<string> {
+  if ((await pathKind(path)) !== undefined) return path
+  try {
+    return await baseFolder(path, { revision, offline: true })
+  } catch (cause) {
+    if (!isLowrankError(cause)) throw cause
+    const message = `there is no file or folder ${path}, and no such model in the cache`
+    throw new LowrankError('missing', message, { file: path, suggestion: cause.suggestion, cause })
+  }
 }
 
 type Found = InspectResult & { listed: Listed[] }

@@ -244,3 +244,33 @@ export interface RunFacts {
   seconds?: number
   checkpoints: number[]
 }
+
+// ── doctor ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+export interface EngineReport {
+  name: string
+  found: boolean
+  /** Why it is not there. */
+  reason?: string
+  /** Composite ops it has kernels of its own for; the others are expanded into core ops. */
+  kernels: string[]
+  selfTest?: { passed: boolean; cases: number; seconds: number; problems: string[] }
+}
+
+export interface DoctorReport {
+  lowrank: string
+  node: string
+  machine: {
+    cpu: string
+    cores: number
+    flags?: { avx2: boolean; avx512: boolean; amx: boolean; neon: boolean }
+    memoryBytes: number
+    freeMemoryBytes: number
+    memoryLimitBytes?: number
+    system: string
+  }
+  engines: EngineReport[]
+  caches: { name: string; path: string; exists: boolean; models?: string[] }[]
+  offline: boolean
+  token: boolean
+}

@@ -9,6 +9,7 @@ import type { Face } from '../face.ts'
 export type VerbFace<V extends VerbName> = (options: InputOf<V>, face: Face) => Promise<number | undefined>
 
 const faces: { [V in VerbName]?: () => Promise<VerbFace<V>> } = {
+  doctor: async () => (await import('./doctor.ts')).doctorFace,
   inspect: async () => (await import('./inspect.ts')).inspectFace,
   schema: async () => (await import('./schema.ts')).schemaFace,
 }

@@ -33,7 +33,7 @@ export const inspectVerb = verb(
       text('PATH', 'a file or folder, or a Hugging Face id in the cache'),
       'File or folder to look at.',
     ),
-    ...modelSource,
+    revision: modelSource.revision,
     tensors: option('Output', boolean().default(false), 'List every tensor with dtype and shape.'),
   },
   {

@@ -117,7 +117,7 @@ function curveSection(
 }
 
 function chartSection(chart: Chart, note: string): Html {
-  return html`<section><h2>${chart.title}</h2><p class="note">${note}</p>${legend(chart.series)}${lineChart(chart)}</section>`
+  return html`<section class="${chart.width > 500 ? 'wide' : ''}"><h2>${chart.title}</h2><p class="note">${note}</p>${legend(chart.series)}${lineChart(chart)}</section>`
 }
 
 function samplesSection(samples: readonly Sample[]): Html {

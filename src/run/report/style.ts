@@ -16,7 +16,7 @@ h2 { font-size: 1.05rem; letter-spacing: -0.005em; margin: 0 0 .2rem; }
 header p, .note { color: var(--soft); margin: 0; }
 .note { font-size: .875rem; max-width: 46rem; }
 section { background: var(--card); border: 1px solid var(--line); border-radius: 12px; padding: 1.35rem 1.5rem 1.5rem; margin-top: 1.25rem; }
-.pair { display: grid; grid-template-columns: 1fr 1fr; gap: 1.25rem; }
+.pair { display: grid; grid-template-columns: 1fr 1fr; gap: 0 1.25rem; }
 .pair > section { min-width: 0; }
 .facts { display: grid; grid-template-columns: repeat(auto-fit, minmax(9.5rem, 1fr)); gap: 1px; background: var(--line); border: 1px solid var(--line); border-radius: 12px; overflow: hidden; margin: 0; }
 .facts div { background: var(--card); padding: .95rem 1.15rem; }
@@ -60,7 +60,7 @@ pre { margin: 0; font: .875rem/1.5 ui-monospace, "SF Mono", Menlo, Consolas, "De
 .settings dl > div { display: flex; justify-content: space-between; gap: 1.5rem; border-bottom: 1px solid var(--line); padding: .22rem 0; font-size: .9375rem; }
 .settings dd { margin: 0; text-align: right; overflow-wrap: anywhere; font-variant-numeric: tabular-nums; }
 footer { color: var(--soft); font-size: .8125rem; margin-top: 2rem; }
-@media (max-width: 44rem) { main { padding: 1.5rem 1rem 3rem; } .pair { grid-template-columns: 1fr; } .settings { columns: 1; } section { padding: 1.1rem; } .sample dl { grid-template-columns: 1fr; gap: .15rem; } .bar { display: none; } }
+@media (max-width: 44rem) { main { padding: 1.5rem 1rem 3rem; } .pair { grid-template-columns: 1fr; } .settings { columns: 1; } section { padding: 1.1rem; } .sample dl { grid-template-columns: 1fr; gap: .15rem; } .wide svg text { font-size: 22px; } .wide .curve { stroke-width: 4; } .wide .curve.faint { stroke-width: 2; } .bar { display: none; } }
 @media print { :root { color-scheme: light; --page: #fff; --card: #fff; --ink: #000; --soft: #444; --line: #bbb; --grid: #ddd; --train: #1f5fa8; --eval: #b8500a; --rate: #5a7d1f; --norm: #7a4fa3; --good: #2d7a46; --code: #f4f4f4; }
   body { font-size: 11pt; } main { max-width: none; padding: 0; } section, .facts { break-inside: avoid; } }
 `.trim()
