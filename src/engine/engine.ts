@@ -4,19 +4,10 @@
  */
 import type { Graph } from '../graph/types.ts'
 import type { CompositeName } from '../graph/vocabulary.ts'
-import type { DType } from '../tensor/dtype.ts'
 import type { HostTensor } from '../tensor/host-tensor.ts'
+import type { WeightRef } from '../tensor/weight-ref.ts'
 
-/** A weight as it lies in a file, for engines that map it instead of reading it through JavaScript. */
-export interface WeightRef {
-  /** Absolute path of the file itself (symlinks resolved). */
-  readonly file: string
-  readonly dtype: DType
-  readonly shape: readonly number[]
-  /** Bytes from the start of the file. */
-  readonly offset: number
-  readonly bytes: number
-}
+export type { WeightRef }
 
 /** Frozen weights by the name their graph input has (Hugging Face's). Half-precision weights are computed with as f32. */
 export type WeightSource = ReadonlyMap<string, WeightRef | HostTensor>

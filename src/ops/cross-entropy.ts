@@ -16,8 +16,10 @@ export const crossEntropy: CompositeDefinition<'crossEntropy'> = {
   },
   expand(g, { logits, labels }) {
     const top = g.reduceMax(g.detach(logits), { axes: [1], keepDims: true })
-    const total = g.log(g.sum(g.exp(g.sub(logits, top)), { axes: [1] }))
-    return g.sub(g.add(total, g.reshape(top, { shape: labels.type.shape })), g.takeLast(logits, labels))
+    // As softmax sums them, so that forward and backward share the sum.
+    const total = g.sum(g.exp(g.sub(logits, top)), { axes: [1], keepDims: true })
+    const logSum = g.reshape(g.add(g.log(total), top), { shape: labels.type.shape })
+    return g.sub(logSum, g.takeLast(logits, labels))
   },
   vjp: { logits: (g, { logits, labels }, dy) => g.crossEntropyGrad(logits, labels, dy), labels: null },
 }

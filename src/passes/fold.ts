@@ -102,7 +102,8 @@ const chain: Rule = (g, node, [x]) => {
   if (node.op === 'neg' && x.op === 'neg') return inner
   if (node.op === 'reshape' && x.op === 'reshape')
     return sameShape(inner.type.shape, node.params.shape) ? inner : g.reshape(inner, node.params)
-  if (node.op === 'expand' && x.op === 'expand') return g.expand(inner, node.params)
+  if (node.op === 'expand' && (x.op === 'expand' || isScalar(inner, x))) return g.expand(inner, node.params)
+  if (node.op === 'reshape' && x.op === 'expand' && isScalar(inner, x)) return g.expand(inner, node.params)
   if (node.op === 'transpose' && x.op === 'transpose') {
     const before = x.params.perm
     const perm = node.params.perm.map((axis) => before[axis] ?? 0)
@@ -111,18 +112,23 @@ const chain: Rule = (g, node, [x]) => {
   return undefined
 }
 
+/** Whether `x` is a scalar under another shape. */
+function isScalar(inner: Node, x: Node): boolean {
+  return inner.type.shape.length === 0 && (x.op === 'reshape' || x.op === 'expand')
+}
+
 const BROADCASTS: ReadonlySet<OpName> = new Set([
   ...(['add', 'sub', 'mul', 'div', 'maximum', 'minimum'] as const),
   ...(['equal', 'less', 'lessEqual', 'and', 'select'] as const),
 ])
 
-/** An `expand` is not needed where the op broadcasts by itself to the same shape. */
+/** An `expand`, or a scalar's `reshape`, is not needed where the op broadcasts by itself to the same shape. */
 function narrowOperands(node: Node, inputs: readonly Node[]): readonly Node[] {
   if (!BROADCASTS.has(node.op)) return inputs
   let out = inputs
   inputs.forEach((input, i) => {
     const [inner] = input.inputs
-    if (input.op !== 'expand' || !inner) return
+    if (!inner || (input.op !== 'expand' && !isScalar(inner, input))) return
     const tried = out.map((other, j) => (j === i ? inner : other))
     const shape = tried.reduce<Dim[] | undefined>((s, n) => s && broadcastShapes(s, n.type.shape), [])
     if (shape && sameShape(shape, node.type.shape)) out = tried
