@@ -1,0 +1,199 @@
+/**
+ * @file Runs one batch of sequences through a decode graph: the prompt in chunks, then a token a step, dropping rows
+ * that have ended. Prompts of different lengths are padded on the right; padding is a segment of its own that no token
+ * looks at, so it may stay among the cached keys. Must not know sampling or text.
+ */
+import type { Executable } from '../engine/engine.ts'
+import { invariant, LowrankError } from '../support/errors.ts'
+import { f32, type HostTensor, i64, sizeOf, type TypedTensor, tensor } from '../tensor/host-tensor.ts'
+import { type DecodeGraph, rowWeightOf } from './decode-graph.ts'
+import type { GenerationPiece } from './request.ts'
+import type { Sequence } from './sequence.ts'
+
+/** Attention scores of a chunk are `heads · CHUNK · past`: small enough at any prompt length. */
+const CHUNK = 512
+
+/** Generates until every sequence has ended; yields text as it becomes certain. */
+export async function* decodeRows(
+  executable: Executable,
+  decode: DecodeGraph,
+  sequences: readonly Sequence[],
+  signal: AbortSignal | undefined,
+): AsyncGenerator<GenerationPiece> {
+  for (const sequence of sequences) sequence.start()
+  let batch = new DecodeBatch(executable, decode, sequences, signal)
+  await batch.clear()
+  let scores = await batch.readPrompts()
+  for (;;) {
+    for (const [row, sequence] of batch.sequences.entries()) {
+      const logits = scores[row]
+      if (sequence.done || !logits) continue
+      const text = sequence.advance(logits)
+      if (text !== '') yield { request: sequence.index, text }
+    }
+    const going = batch.sequences.filter((sequence) => !sequence.done).length
+    if (going === 0) return
+    // Dropping rows copies the cache through the host: worth it only once half of the work is for nothing.
+    if (2 * going <= batch.sequences.length) batch = await batch.withoutEnded()
+    scores = await batch.step()
+  }
+}
+
+/** Positions and segments of a row's cached keys. */
+interface Keys {
+  readonly positions: number[]
+  readonly segments: number[]
+}
+
+class DecodeBatch {
+  readonly sequences: readonly Sequence[]
+  readonly #executable: Executable
+  readonly #decode: DecodeGraph
+  readonly #signal: AbortSignal | undefined
+  readonly #keys: readonly Keys[]
+  readonly #weights: Readonly<Record<string, HostTensor>>
+
+  constructor(
+    executable: Executable,
+    decode: DecodeGraph,
+    sequences: readonly Sequence[],
+    signal: AbortSignal | undefined,
+    keys: readonly Keys[] = sequences.map(() => ({ positions: [], segments: [] })),
+  ) {
+    this.#executable = executable
+    this.#decode = decode
+    this.sequences = sequences
+    this.#signal = signal
+    this.#keys = keys
+    this.#weights = rowWeights(decode, sequences)
+  }
+
+  /** An empty cache. */
+  async clear(): Promise<void> {
+    const empty = this.#decode.cache.map(({ name, kvHeads, headDim }) => [
+      name,
+      f32([this.sequences.length, kvHeads, 0, headDim], []),
+    ])
+    await this.#executable.writeState(Object.fromEntries(empty))
+  }
+
+  /** Feeds every prompt; gives the logits after each. */
+  async readPrompts(): Promise<(Float32Array | undefined)[]> {
+    const lengths = this.sequences.map(({ request }) => request.ids.length)
+    const longest = Math.max(...lengths)
+    const scores: (Float32Array | undefined)[] = []
+    for (let start = 0; start < longest; start += CHUNK) {
+      const size = Math.min(CHUNK, longest - start)
+      const endsHere = lengths.map((length) => length > start && length <= start + size)
+      const found = await this.#run(
+        size,
+        (row, t) => this.sequences[row]?.request.ids[start + t],
+        (_, t) => start + t,
+        lengths.map((length, row) => (endsHere[row] ? length - 1 - start : 0)),
+        endsHere.includes(true),
+      )
+      for (const [row, ends] of endsHere.entries()) if (ends) scores[row] = found?.[row]
+    }
+    return scores
+  }
+
+  /** Feeds the last token of every sequence; gives the logits after it. */
+  async step(): Promise<Float32Array[]> {
+    const found = await this.#run(
+      1,
+      (row) => (this.sequences[row]?.done ? undefined : this.sequences[row]?.last),
+      (row) => (this.sequences[row]?.length ?? 1) - 1,
+      this.sequences.map(() => 0),
+      true,
+    )
+    return found ?? []
+  }
+
+  /** The same batch with only the rows that go on. */
+  async withoutEnded(): Promise<DecodeBatch> {
+    const rows = this.sequences.flatMap((sequence, row) => (sequence.done ? [] : [row]))
+    const old = await this.#executable.readState(this.#decode.cache.map(({ name }) => name))
+    const kept = Object.entries(old).map(([name, value]) => [name, takeRows(value, rows)])
+    await this.#executable.writeState(Object.fromEntries(kept))
+    const pick = <T>(all: readonly T[]): T[] => rows.flatMap((row) => all.slice(row, row + 1))
+    return new DecodeBatch(this.#executable, this.#decode, pick(this.sequences), this.#signal, pick(this.#keys))
+  }
+
+  /** One run over `size` tokens a row; a row without a token at a place is padded there. */
+  async #run(
+    size: number,
+    idAt: (row: number, t: number) => number | undefined,
+    positionAt: (row: number, t: number) => number,
+    last: readonly number[],
+    wanted: boolean,
+  ): Promise<Float32Array[] | undefined> {
+    if (this.#signal?.aborted) throw new LowrankError('stopped', 'generation was stopped')
+    const [ids, positions, segments]: [number[], number[], number[]] = [[], [], []]
+    for (const [row, keys] of this.#keys.entries()) {
+      for (let t = 0; t < size; t++) {
+        const id = idAt(row, t)
+        const [position, segment] = id === undefined ? [0, 0] : [positionAt(row, t), 1]
+        ids.push(id ?? 0)
+        positions.push(position)
+        segments.push(segment)
+        keys.positions.push(position)
+        keys.segments.push(segment)
+      }
+    }
+    const grid = [this.sequences.length, size]
+    const keyGrid = [this.sequences.length, this.#keys[0]?.positions.length ?? 0]
+    const feeds = {
+      ids: i64(grid, ids),
+      positions: i64(grid, positions),
+      segments: i64(grid, segments),
+      keyPositions: i64(
+        keyGrid,
+        this.#keys.flatMap((keys) => keys.positions),
+      ),
+      keySegments: i64(
+        keyGrid,
+        this.#keys.flatMap((keys) => keys.segments),
+      ),
+      lastRows: i64(
+        [last.length],
+        last.map((t, row) => row * size + t),
+      ),
+      ...this.#weights,
+    }
+    const fetch = wanted ? ['logits'] : []
+    const { logits } = await this.#executable.run(feeds, { fetch, ...(this.#signal ? { signal: this.#signal } : {}) })
+    if (!wanted) return undefined
+    invariant(logits?.dtype === 'f32', 'the decode graph gives logits')
+    return rowsOf(logits)
+  }
+}
+
+/** Each adapter's weight on each row. */
+function rowWeights(decode: DecodeGraph, sequences: readonly Sequence[]): Record<string, HostTensor> {
+  const prefix = rowWeightOf('')
+  const names = [...decode.graph.inputs.keys()].filter((name) => name.startsWith(prefix))
+  return Object.fromEntries(
+    names.map((name) => {
+      const use = (sequence: Sequence) => sequence.request.adapters?.find((a) => rowWeightOf(a.name) === name)
+      const weights = sequences.map((sequence) => {
+        const found = use(sequence)
+        return found ? (found.weight ?? 1) : 0
+      })
+      return [name, f32([sequences.length], weights)]
+    }),
+  )
+}
+
+function rowsOf({ shape, data }: TypedTensor<'f32'>): Float32Array[] {
+  const [rows = 0, width = 0] = shape
+  return Array.from({ length: rows }, (_, row) => data.subarray(row * width, (row + 1) * width))
+}
+
+/** Some entries of the first axis. */
+function takeRows(value: HostTensor, rows: readonly number[]): HostTensor {
+  invariant(value.dtype === 'f32', 'caches are f32')
+  const size = sizeOf(value.shape.slice(1))
+  const data = new Float32Array(rows.length * size)
+  for (const [i, row] of rows.entries()) data.set(value.data.subarray(row * size, (row + 1) * size), i * size)
+  return tensor('f32', [rows.length, ...value.shape.slice(1)], data)
+}

@@ -1,0 +1,59 @@
+/**
+ * @file Token-weighted loss over batches, by whatever graph gives `losses: f32[labelled]` for them.
+ * Must not know models, adapters or where batches come from.
+ */
+
+import type { Batch } from '../data/batch.ts'
+import type { Executable } from '../engine/engine.ts'
+import { invariant, LowrankError } from '../support/errors.ts'
+
+export interface Evaluation {
+  /** Sum of the losses of all labels over their number. */
+  loss: number
+  /** Labels that counted. */
+  tokens: number
+  examples: number
+}
+
+/**
+ * Loss over batches (see `buildEvaluation`). Sums are kept in f64.
+ * @throws LowrankError `numeric` naming an example whose loss is not finite; `stopped`
+ */
+export async function evaluateLosses(
+  executable: Executable,
+  batches: AsyncIterable<Batch> | Iterable<Batch>,
+  signal?: AbortSignal,
+): Promise<Evaluation> {
+  let [sum, tokens, examples] = [0, 0, 0]
+  for await (const { batch, losses } of labelLosses(executable, batches, signal)) {
+    for (const loss of losses) sum += loss
+    tokens += losses.length
+    examples += batch.examples
+  }
+  return { loss: tokens === 0 ? 0 : sum / tokens, tokens, examples }
+}
+
+/** The loss of each label of each batch, in the order of `batch.labelRows`. */
+export async function* labelLosses(
+  executable: Executable,
+  batches: AsyncIterable<Batch> | Iterable<Batch>,
+  signal?: AbortSignal,
+): AsyncGenerator<{ batch: Batch; losses: Float32Array }> {
+  for await (const batch of batches) {
+    if (signal?.aborted) throw new LowrankError('stopped', 'evaluation was stopped')
+    const { ids, positions, segments, labelRows, labels } = batch
+    const feeds = { ids, positions, segments, labelRows, labels }
+    const { losses } = await executable.run(feeds, { fetch: ['losses'], ...(signal ? { signal } : {}) })
+    invariant(losses?.dtype === 'f32', 'an evaluation graph gives losses')
+    const bad = losses.data.findIndex((loss) => !Number.isFinite(loss))
+    if (bad >= 0) throw notFinite(batch, bad, losses.data[bad] ?? Number.NaN)
+    yield { batch, losses: losses.data }
+  }
+}
+
+function notFinite({ labelRows, places }: Batch, at: number, loss: number): LowrankError {
+  const row = places.data[Number(labelRows.data[at])] ?? 0
+  return new LowrankError('numeric', `the loss of row ${row + 1} of the data is ${loss}`, {
+    suggestion: 'the weights or the adapter hold values that are not finite or too large',
+  })
+}
