@@ -90,7 +90,7 @@ export const benchVerb = verb(
     examples: [
       { command: 'lowrank bench', does: 'SmolLM2-135M’s shape, sequence 512, batch 1, rank 8' },
       {
-        command: 'lowrank bench --sequence 256 --recompute --python /opt/venv/bin/python',
+        command: 'lowrank bench --sequence 256 --recompute --python venv/bin/python',
         does: 'another length, with recomputation',
       },
     ],
