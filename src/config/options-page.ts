@@ -38,6 +38,6 @@ function row(name: string, option: Option, spec: VerbSpec): string {
   const facts = optionFacts(option)
   const flag = spec.positional === name ? name.toUpperCase() : flagText(name, facts)
   const unit = option.unit === undefined ? '' : ` (${option.unit})`
-  const cells = [`\`${flag}\``, defaultText(option, facts) ?? '', `${option.description}${unit}`]
+  XX`${option.description}${unit}`]
   return `| ${cells.map((cell) => cell.replaceAll('|', '\\|')).join(' | ')} |`
 }
