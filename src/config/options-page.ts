@@ -38,6 +38,8 @@ function row(name: string, option: Option, spec: VerbSpec): string {
   const facts = optionFacts(option)
   const flag = spec.positional === name ? name.toUpperCase() : flagText(name, facts)
   const unit = option.unit === undefined ? '' : ` (${option.unit})`
-  XX`${option.description}${unit}`]
+  const said = defaultText(option, facts) ?? ''
+  // A path with <…> in it would be taken for HTML.
+  const cells = [`\`${flag}\``, said.includes('<') ? `\`${said}\`` : said, `${option.description}${unit}`]
   return `| ${cells.map((cell) => cell.replaceAll('|', '\\|')).join(' | ')} |`
 }
