@@ -6,6 +6,7 @@
 import type { Builder } from '../graph/builder.ts'
 import { graphOf } from '../graph/graph.ts'
 import type { Graph, Node } from '../graph/types.ts'
+import type { InputKind } from '../graph/vocabulary.ts'
 import { newBuilder } from '../ops/index.ts'
 import { invariant } from '../support/errors.ts'
 import { rebuild } from './rewrite.ts'
@@ -52,6 +53,8 @@ interface Plan {
   readonly isInside: (node: Node) => boolean
   /** Nodes over frozen weights and constants alone: the same in every run, so an engine may fold them. */
   readonly fixed: ReadonlySet<Node>
+  /** Nodes over those and state: where they stand outside the block, they are as good as inputs. */
+  readonly settled: ReadonlySet<Node>
   /** Nodes in an order in which each follows its inputs and, where it gets recomputed values, its block's cotangent. */
   readonly order: readonly Node[]
 }
@@ -84,7 +87,15 @@ function planOf(graph: Graph, blockOf: BlockOf): Plan {
     after.set(block, chosen)
     for (const node of own) waits.set(node, chosen)
   }
-  return { blocks, after, repeats, isInside, fixed: fixedNodes(graph), order: ordered(graph, waits) }
+  return {
+    blocks,
+    after,
+    repeats,
+    isInside,
+    fixed: nodesOver(graph, ['weight']),
+    settled: nodesOver(graph, ['weight', 'state']),
+    order: ordered(graph, waits),
+  }
 }
 
 /** The deepest backward value that enters the block from outside and does not itself wait for the block. */
@@ -138,7 +149,7 @@ function ordered(graph: Graph, waits: ReadonlyMap<Node, Node>): Node[] {
 
 /**
  * Builds a block's forward values again. Values from outside come through a barrier, which also keeps the builder from
- * finding the original; a node over leaves alone (a dropout mask, a product of adapter factors) gets one on a leaf.
+ * finding the original; a node over inputs alone (a dropout mask, a product of adapter factors) gets one on an input.
  */
 function cloner(
   g: Builder,
@@ -162,13 +173,14 @@ function cloner(
     return found
   }
   const build = (node: Node): Node => {
-    if (isLeaf(node)) return image(node)
-    if (plan.blocks.get(node) !== block || !plan.isInside(node)) return plan.fixed.has(node) ? image(node) : hold(node)
+    const outside = plan.blocks.get(node) !== block
+    if (isLeaf(node) || plan.fixed.has(node) || (outside && plan.settled.has(node))) return image(node)
+    if (outside || !plan.isInside(node)) return hold(node)
     const inputs = node.inputs.map(clone)
     if (inputs.every((input, i) => input === image(node.inputs[i] ?? node))) {
-      const leaf = node.inputs.findIndex((n) => n.op === 'input' && n.params.kind !== 'weight')
-      const source = node.inputs[leaf]
-      if (source) inputs[leaf] = hold(source)
+      const at = node.inputs.findIndex((n) => !plan.fixed.has(n))
+      const source = node.inputs[at]
+      if (source) inputs[at] = hold(source)
     }
     return g.during('backward', node.scope, () => rebuild(g, node, inputs))
   }
@@ -179,10 +191,12 @@ function isLeaf(node: Node): boolean {
   return node.op === 'input' || node.op === 'constant'
 }
 
-function fixedNodes(graph: Graph): Set<Node> {
-  const fixed = new Set<Node>()
+/** Nodes that depend on constants and inputs of these kinds alone. */
+function nodesOver(graph: Graph, kinds: readonly InputKind[]): Set<Node> {
+  const found = new Set<Node>()
   for (const node of graph.nodes) {
-    if (node.op === 'input' ? node.params.kind === 'weight' : node.inputs.every((n) => fixed.has(n))) fixed.add(node)
+    const over = node.op === 'input' ? kinds.includes(node.params.kind) : node.inputs.every((n) => found.has(n))
+    if (over) found.add(node)
   }
-  return fixed
+  return found
 }
