@@ -52,6 +52,11 @@ export class HfConfig {
     return Object.hasOwn(this.#values, field) && this.#values[field] !== null
   }
 
+  /** The whole object as the file has it, to be written out again. Counts as reading nothing. */
+  json(): Readonly<Record<string, unknown>> {
+    return this.#values
+  }
+
   /** A field as it stands; undefined where absent or null. Counts as read. */
   value(field: string): unknown {
     this.#read.add(field)

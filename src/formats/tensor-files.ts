@@ -9,6 +9,7 @@ import { fileBytes, readRange } from '../support/files.ts'
 import { nearest } from '../support/nearest.ts'
 import { type DType, viewBytes } from '../tensor/dtype.ts'
 import { halvesToF32 } from '../tensor/half.ts'
+import type { WeightRef } from '../tensor/weight-ref.ts'
 import { type HostTensor, tensor } from '../tensor/host-tensor.ts'
 import {
   isReadable,
@@ -21,14 +22,7 @@ import {
   type TensorSpec,
 } from './safetensors.ts'
 
-/** Where a tensor's bytes lie, for engines that map files. `offset` is absolute in the file. */
-export interface WeightRef {
-  file: string
-  dtype: DType
-  shape: number[]
-  offset: number
-  bytes: number
-}
+export type { WeightRef }
 
 /** Reads a file's header only. @throws {LowrankError} `missing`, `io`, `format`. */
 export async function readSafetensorsHeader(file: string): Promise<SafetensorsHeader> {

@@ -12,7 +12,11 @@ interface Found {
 }
 
 /** Tensors by the names the model has for them: tied heads borrow, so theirs are not among them. */
-export function bindWeights<T extends Found>(model: Model, tensors: ReadonlyMap<string, T>, folder: string): Map<string, T> {
+export function bindWeights<T extends Found>(
+  model: Model,
+  tensors: ReadonlyMap<string, T>,
+  folder: string,
+): Map<string, T> {
   const bound = new Map<string, T>()
   const missing: string[] = []
   const misshapen: string[] = []
@@ -22,7 +26,8 @@ export function bindWeights<T extends Found>(model: Model, tensors: ReadonlyMap<
       const full = `${path}.${name}`
       const found = tensors.get(full) ?? tensors.get(withoutPrefix(full, model.prefix))
       if (!found) missing.push(full)
-      else if (String(found.shape) !== String(shape)) misshapen.push(`${full} is [${found.shape}], config.json asks for [${shape}]`)
+      else if (String(found.shape) !== String(shape))
+        misshapen.push(`${full} is [${found.shape}], config.json asks for [${shape}]`)
       else bound.set(full, found)
     }
   }
@@ -37,7 +42,12 @@ function withoutPrefix(name: string, prefix: string): string {
 
 const SHOWN = 5
 
-function mismatch(missing: readonly string[], misshapen: readonly string[], names: readonly string[], folder: string): LowrankError {
+function mismatch(
+  missing: readonly string[],
+  misshapen: readonly string[],
+  names: readonly string[],
+  folder: string,
+): LowrankError {
   const some = (list: readonly string[]): string =>
     list.slice(0, SHOWN).join('; ') + (list.length > SHOWN ? `; and ${list.length - SHOWN} more` : '')
   const parts = [

@@ -56,7 +56,7 @@ export async function openCase(folder: string): Promise<Case> {
     .split('\n')
     .map((line, place) => {
       const row = JSON.parse(line) as { input_ids: number[]; labels: number[] }
-      return { ids: row.input_ids, labels: row.labels, place, source: `train.jsonl:${place + 1}` }
+      return { ids: Int32Array.from(row.input_ids), labels: Int32Array.from(row.labels), place, source: `train.jsonl:${place + 1}` }
     })
   return { trained, weights, start, golden, tensors, examples }
 }

@@ -1,0 +1,314 @@
+/**
+ * @file `train`: from options to a run folder, as a stream of typed events. The loop is train/loop.ts; here it is given
+ * its model, rows, engine and folder. Must not know terminals.
+ */
+import { basename } from 'node:path'
+import type { Batches } from '../data/batches.ts'
+import type { Engine } from '../engine/engine.ts'
+import { LowrankError } from '../support/errors.ts'
+import type { HostTensor } from '../tensor/host-tensor.ts'
+import {
+  type Checkpoint,
+  freshProgress,
+  newestCheckpoint,
+  type Progress,
+  pruneCheckpoints,
+  readCheckpointState,
+  saveCheckpoint,
+} from '../train/checkpoint.ts'
+import { type LoopEvent, type LoopSettings, trainLoop } from '../train/loop.ts'
+import { unpackGroup } from '../train/parameter-groups.ts'
+import { warmupSteps } from '../train/schedules.ts'
+import type { TrainSession } from '../train/session.ts'
+import { baseFolder } from './base-folder.ts'
+import { openEngine } from './open-engine.ts'
+import { writeReport } from './report/write-report.ts'
+import { Evaluator } from './train/evaluator.ts'
+import { evaluationBatches, loadMaterial, type Material, trainingBatches } from './train/material.ts'
+import { openSession, recomputes, threadsOf } from './train/open-session.ts'
+import { finishedResult, RunFolder } from './train/run-folder.ts'
+import {
+  type Effective,
+  effectiveSettings,
+  fingerprint,
+  runFileText,
+  type TrainOptions,
+  type TrainSettings,
+} from './train/settings.ts'
+import { StepReporter, stepLine } from './train/step-reporter.ts'
+import { openSubject, type Subject } from './train/subject.ts'
+import type { Stoppable, TrainEvent, TrainResult } from './types.ts'
+
+export type { TrainOptions }
+
+/**
+ * Fine-tunes a model and writes a run folder. Events come as they happen and none is dropped; leaving the loop early or
+ * aborting `signal` saves a checkpoint first.
+ * @throws LowrankError naming the option, file, row or module that does not fit; nothing is written before all is checked.
+ * @example
+ * for await (const event of train({ model: 'lowrank-tiny', data: 'rows.jsonl', steps: 100 })) {
+ *   if (event.type === 'step') console.log(event.step, event.loss)
+ * }
+ */
+export async function* train(options: TrainOptions & Stoppable): AsyncGenerator<TrainEvent, TrainResult> {
+  const { signal, ...given } = options
+  const effective = await effectiveSettings(given)
+  const output = effective.settings.output ?? defaultOutput(effective.settings)
+  const settings: TrainSettings = { ...effective.settings, output }
+  const finished = effective.continues ? await finishedResult(output) : undefined
+  if (finished && !effective.namesLength) return yield* unchanged(finished, output)
+  // Everything that can be wrong with the input is found before the folder is touched.
+  const notices: TrainEvent[] = []
+  const folder = await folderOf(settings, (event) => notices.push(event), signal)
+  const subject = await openSubject(settings, effective.given, folder)
+  const material = await loadMaterial(settings, folder, subject.trained.model.config, signal)
+  yield* notices
+  const runFolder = await RunFolder.open(output, {
+    continues: effective.continues || settings.resume,
+    overwrite: settings.overwrite,
+  })
+  try {
+    return yield* runIn(runFolder, { settings, effective, subject, material, finished, signal })
+  } finally {
+    await runFolder.release()
+  }
+}
+
+interface Run {
+  readonly settings: TrainSettings
+  readonly effective: Effective
+  readonly subject: Subject
+  readonly material: Material
+  readonly finished: TrainResult | undefined
+  readonly signal: AbortSignal | undefined
+}
+
+async function* runIn(folder: RunFolder, run: Run): AsyncGenerator<TrainEvent, TrainResult> {
+  const { settings, subject, material, signal } = run
+  const mark = fingerprint(settings, material.hash)
+  const checkpoint = settings.resume ? await newestCheckpoint(folder.path) : undefined
+  if (checkpoint && checkpoint.fingerprint !== mark) throw changed(checkpoint)
+  const batches = trainingBatches(settings, material.train, checkpoint?.progress.cursor)
+  const totalSteps = settings.steps ?? Math.ceil(settings.epochs * batches.stepsPerEpoch)
+  if (run.finished && run.finished.steps >= totalSteps) return yield* unchanged(run.finished, folder.path)
+  await folder.writeSettings(runFileText(settings))
+  await folder.reopen()
+  await folder.cutLog(checkpoint?.progress.step ?? 0)
+  yield startEvent(run, folder.path, totalSteps)
+  for (const message of [...subject.notes, ...material.notes]) yield { type: 'notice', message }
+  if (settings.resume) yield resumeEvent(checkpoint)
+  const engine = await openEngine(settings.engine)
+  try {
+    const recompute = await recomputes(settings, subject, material.train)
+    if (recompute && settings.recompute === 'auto')
+      yield { type: 'notice', message: 'activations are recomputed in the backward pass, to fit in memory' }
+    const session = await openSession(settings, subject, { engine, recompute, signal })
+    try {
+      return yield* trainIn(folder, run, { session, engine, batches, totalSteps, mark, checkpoint })
+    } finally {
+      await session.dispose()
+    }
+  } finally {
+    await engine.dispose()
+  }
+}
+
+interface Work {
+  readonly session: TrainSession
+  readonly engine: Engine
+  readonly batches: Batches
+  readonly totalSteps: number
+  readonly mark: string
+  readonly checkpoint: Checkpoint | undefined
+}
+
+async function* trainIn(folder: RunFolder, run: Run, work: Work): AsyncGenerator<TrainEvent, TrainResult> {
+  const { settings, subject, material, signal } = run
+  const { session, batches, totalSteps, checkpoint } = work
+  if (checkpoint) await session.writeState(await readCheckpointState(checkpoint))
+  else await session.start(await subject.start())
+  const progress: Progress = checkpoint ? structuredClone(checkpoint.progress) : freshProgress()
+  const evaluator = material.held
+    ? new Evaluator(
+        session,
+        work.engine,
+        subject.weights,
+        evaluationBatches(settings, material.held),
+        threadsOf(settings),
+      )
+    : undefined
+  const save = async (): Promise<string> => {
+    const values = await session.parameters()
+    const path = await saveCheckpoint(
+      folder.path,
+      { progress, fingerprint: work.mark },
+      await session.readState(),
+      (target) => subject.write(target, values),
+    )
+    await pruneCheckpoints(folder.path, settings.keep, settings.keepBest ? progress.best?.step : undefined)
+    return path
+  }
+  const loop = trainLoop({
+    session,
+    batches,
+    settings: loopSettings(settings, totalSteps),
+    progress,
+    evaluate: evaluator && (() => evaluator.run()),
+    save,
+    savesBest: settings.keepBest,
+    signal,
+  })
+  const reporter = new StepReporter(progress, totalSteps)
+  try {
+    let stopped = false
+    for (;;) {
+      const next = await loop.next()
+      if (next.done) {
+        stopped = next.value.stopped
+        break
+      }
+      const event = eventOf(next.value, reporter)
+      const line = stepLine(event)
+      if (line) await folder.log(line)
+      yield event
+    }
+    return yield* finish(folder, run, work, { progress, reporter, stopped })
+  } finally {
+    // Reached with the loop still open where our own reader left: its `finally` saves.
+    await loop.return({ stopped: true })
+    await evaluator?.dispose()
+  }
+}
+
+interface End {
+  readonly progress: Progress
+  readonly reporter: StepReporter
+  readonly stopped: boolean
+}
+
+async function* finish(
+  folder: RunFolder,
+  run: Run,
+  { session }: Work,
+  end: End,
+): AsyncGenerator<TrainEvent, TrainResult> {
+  const { subject, settings } = run
+  const { progress, reporter, stopped } = end
+  const best = settings.keepBest && progress.best && progress.best.step !== progress.step ? progress.best : undefined
+  const values = best ? await bestValues(folder.path, best.step, subject) : await session.parameters()
+  const evalLoss = best?.loss ?? progress.evaluation?.loss
+  const result: TrainResult = {
+    output: folder.path,
+    steps: progress.step,
+    loss: progress.lastLoss,
+    ...(evalLoss === undefined ? {} : { evalLoss }),
+    tokensPerSecond: progress.tokens / Math.max(progress.seconds, 1e-9),
+    peakMemoryBytes: reporter.peakMemory(),
+    trainable: trainableOf(subject),
+    seconds: progress.seconds,
+    ...(stopped ? { stopped } : {}),
+  }
+  await subject.write(folder.path, values, factsOf(result))
+  if (!stopped) await folder.writeResult(result)
+  await writeReport(folder.path, { parameters: subject.parameters })
+  if (best)
+    yield {
+      type: 'notice',
+      message: `the result has the weights of step ${best.step}, whose evaluation loss was the lowest`,
+    }
+  yield { type: 'done', result }
+  return result
+}
+
+/** The weights of the best evaluated step, which `--keep-best` kept a checkpoint of. */
+async function bestValues(output: string, step: number, subject: Subject): Promise<ReadonlyMap<string, HostTensor>> {
+  const state = await readCheckpointState({ path: `${output}/checkpoint-${step}` })
+  const values = new Map<string, HostTensor>()
+  for (const group of subject.trained.groups) {
+    const flat = state[group.name]
+    if (flat) for (const [id, value] of unpackGroup(group, flat)) values.set(id, value)
+  }
+  return values
+}
+
+async function folderOf(
+  settings: TrainSettings,
+  onEvent: (event: TrainEvent) => void,
+  signal: AbortSignal | undefined,
+): Promise<string> {
+  if (settings.fromConfig !== undefined)
+    return settings.fromConfig.slice(0, -basename(settings.fromConfig).length) || '.'
+  const { revision, offline } = settings
+  return await baseFolder(settings.model ?? '', { revision, offline, signal, onEvent })
+}
+
+function defaultOutput(settings: TrainSettings): string {
+  const date = new Date().toISOString().slice(0, 16).replace(/[T:]/g, '-')
+  const name = basename(settings.model ?? settings.fromConfig ?? 'model').replace(/[^\w.-]+/g, '-')
+  return `runs/${date}-${name}-${settings.method}`
+}
+
+async function* unchanged(result: TrainResult, output: string): AsyncGenerator<TrainEvent, TrainResult> {
+  yield { type: 'notice', message: `the run in ${output} is finished (${result.steps} steps); nothing was changed` }
+  yield { type: 'done', result }
+  return result
+}
+
+function startEvent({ settings, subject, material }: Run, output: string, totalSteps: number): TrainEvent {
+  return {
+    type: 'start',
+    output,
+    model: settings.model ?? settings.fromConfig ?? '',
+    method: settings.method,
+    trainable: trainableOf(subject),
+    parameters: subject.parameters,
+    totalSteps,
+    rows: material.train.length,
+    warnings: [],
+  }
+}
+
+function trainableOf(subject: Subject): number {
+  return subject.trained.groups.reduce((sum, group) => sum + group.size, 0)
+}
+
+function resumeEvent(checkpoint: Checkpoint | undefined): TrainEvent {
+  if (!checkpoint) return { type: 'resume', step: 0, message: 'there is no checkpoint yet: starting at step 0' }
+  const { step } = checkpoint.progress
+  return { type: 'resume', step, message: `going on after step ${step}, from ${checkpoint.path}` }
+}
+
+function changed({ path }: Checkpoint): LowrankError {
+  return new LowrankError('usage', `${path} was made with other settings or other rows than those given now`, {
+    file: path,
+    field: 'resume',
+    suggestion: 'restore the data as it was, or train into another folder',
+  })
+}
+
+function loopSettings(settings: TrainSettings, totalSteps: number): LoopSettings {
+  const { learningRate, schedule, logEvery, evalEvery, saveEvery } = settings
+  return {
+    totalSteps,
+    learningRate,
+    schedule,
+    warmupSteps: warmupSteps(settings.warmup, totalSteps),
+    logEvery,
+    evalEvery,
+    saveEvery,
+  }
+}
+
+function eventOf(event: LoopEvent, reporter: StepReporter): TrainEvent {
+  if (event.type === 'step') return reporter.step(event)
+  if (event.type === 'eval') return { type: 'eval', step: event.step, evalLoss: event.loss, evalTokens: event.tokens }
+  return event
+}
+
+function factsOf(result: TrainResult): [string, string][] {
+  return [
+    ['Steps', String(result.steps)],
+    ['Training loss', result.loss.toFixed(4)],
+    ...(result.evalLoss === undefined ? [] : ([['Evaluation loss', result.evalLoss.toFixed(4)]] as [string, string][])),
+  ]
+}

@@ -1,0 +1,91 @@
+/**
+ * @file A PEFT LoraConfig from options: lowrank's defaults, under `--lora-config`, under flags. And the other way where a
+ * run starts from an adapter: its config holds, and a flag that contradicts it is refused.
+ */
+import { kebab } from '../../config/option.ts'
+import { checkLoraConfig, loraConfig, parsePeftLoraConfig } from '../../formats/peft-config.ts'
+import type { PeftLoraConfig } from '../../formats/peft-fields.ts'
+import { LowrankError } from '../../support/errors.ts'
+import { readJson } from '../../support/files.ts'
+import type { TrainSettings } from './settings.ts'
+
+/** Flags and the fields they set. */
+const FIELDS = {
+  rank: 'r',
+  alpha: 'lora_alpha',
+  dropout: 'lora_dropout',
+  targets: 'target_modules',
+  exclude: 'exclude_modules',
+  layers: 'layers_to_transform',
+  bias: 'bias',
+  modulesToSave: 'modules_to_save',
+  rslora: 'use_rslora',
+  dora: 'use_dora',
+  init: 'init_lora_weights',
+} as const satisfies Partial<Record<keyof TrainSettings, keyof PeftLoraConfig>>
+
+type Flag = keyof typeof FIELDS
+const flags = Object.keys(FIELDS) as Flag[]
+
+/** The fields that options say, under PEFT's names. */
+function fieldsOf(s: TrainSettings): Pick<PeftLoraConfig, (typeof FIELDS)[Flag]> {
+  return {
+    r: s.rank,
+    lora_alpha: s.alpha,
+    lora_dropout: s.dropout,
+    target_modules: expression(s.targets),
+    exclude_modules: s.exclude === undefined ? null : expression(s.exclude),
+    layers_to_transform: s.layers ?? null,
+    bias: s.bias,
+    modules_to_save: s.modulesToSave ?? null,
+    use_rslora: s.rslora,
+    use_dora: s.dora,
+    init_lora_weights: s.init,
+  }
+}
+
+/** `/…/` is a regular expression; a list is a list. */
+function expression(value: string | string[]): string | string[] {
+  return typeof value === 'string' && value.startsWith('/') && value.endsWith('/') ? value.slice(1, -1) : value
+}
+
+/** The config of a new adapter. @throws LowrankError naming the field. */
+export async function newLoraConfig(settings: TrainSettings, given: ReadonlySet<string>): Promise<PeftLoraConfig> {
+  const options = fieldsOf(settings)
+  const file = settings.loraConfig
+  const fromFile = file === undefined ? {} : parsePeftLoraConfig(await readJson(file), file, { partial: true }).given
+  const flagged = Object.fromEntries(flags.filter((f) => given.has(f)).map((f) => [FIELDS[f], options[FIELDS[f]]]))
+  const config = loraConfig({
+    ...options,
+    ...fromFile,
+    ...flagged,
+    task_type: 'CAUSAL_LM',
+    base_model_name_or_path: settings.model ?? null,
+  })
+  checkLoraConfig(config, file ?? 'the options')
+  return config
+}
+
+/** Refuses flags that say otherwise than the adapter a run starts from. */
+export function refuseContradiction(
+  settings: TrainSettings,
+  given: ReadonlySet<string>,
+  config: PeftLoraConfig,
+  folder: string,
+): void {
+  const options = fieldsOf(settings)
+  for (const flag of flags) {
+    const field = FIELDS[flag]
+    const [asked, has] = [JSON.stringify(options[field]), JSON.stringify(config[field])]
+    if (!given.has(flag) || asked === has) continue
+    throw new LowrankError(
+      'usage',
+      `--${kebab(flag)} asks for ${asked}, but the adapter in ${folder} has ${field} ${has}`,
+      {
+        file: folder,
+        field: kebab(flag),
+        suggestion: 'leave the flag out: the adapter brings its own settings',
+      },
+    )
+  }
+}

@@ -1,0 +1,106 @@
+/** @file The rows a run trains and evaluates on, read, checked and put in order. Must not know engines or adapters. */
+import { createHash } from 'node:crypto'
+import { Batches, type DataCursor } from '../../data/batches.ts'
+import { dataFiles } from '../../data/data-files.ts'
+import { type Dataset, splitDataset } from '../../data/dataset.ts'
+import { type DatasetReport, loadDataset } from '../../data/load-dataset.ts'
+import type { CommonConfig } from '../../models/causal-lm.ts'
+import { LowrankError } from '../../support/errors.ts'
+import { pathKind } from '../../support/files.ts'
+import { count } from '../../support/human.ts'
+import { loadTokenizer } from '../../text/load-tokenizer.ts'
+import type { Tokenizer } from '../../text/tokenizer.ts'
+import type { TrainSettings } from './settings.ts'
+
+export interface Material {
+  readonly train: Dataset
+  readonly held: Dataset | undefined
+  /** Hash of the training rows: a run goes on only with the same ones. */
+  readonly hash: string
+  readonly tokenizer: Tokenizer | undefined
+  readonly notes: readonly string[]
+}
+
+/** @throws LowrankError `data` naming file and line, `missing` for files that are not there. */
+export async function loadMaterial(
+  settings: TrainSettings,
+  folder: string,
+  config: CommonConfig,
+  signal?: AbortSignal,
+): Promise<Material> {
+  const tokenizer = await tokenizerOf(settings.tokenizer ?? folder)
+  const load = async (sources: string[]): Promise<{ dataset: Dataset; report: DatasetReport }> =>
+    await loadDataset({
+      sources,
+      tokenizer,
+      vocabSize: config.vocabSize,
+      maxLength: settings.maxLength,
+      modelMaxLength: config.maxPositions,
+      trainOn: settings.trainOn,
+      skipBadRows: settings.skipBadRows,
+      signal,
+    })
+  const files = await dataFiles(settings.data ?? [])
+  if (files.train.length === 0)
+    throw new LowrankError('missing', `${settings.data}: there is no train file (train.jsonl)`, {
+      file: settings.data?.[0],
+    })
+  const { dataset, report } = await load(files.train)
+  const evalFiles = settings.evalData ? await evaluationFiles(settings.evalData) : files.valid
+  const split =
+    settings.evalSplit === undefined
+      ? undefined
+      : splitDataset(dataset, settings.evalSplit, settings.dataSeed ?? settings.seed)
+  const train = split?.train ?? dataset
+  const held = split?.held ?? (evalFiles.length > 0 ? (await load(evalFiles)).dataset : undefined)
+  return { train, held, hash: hashOf(train), tokenizer, notes: reportNotes(report) }
+}
+
+/** Rows of ids need no tokenizer, so a folder without one is no error yet. */
+async function tokenizerOf(source: string): Promise<Tokenizer | undefined> {
+  const folder = source.endsWith('tokenizer.json') ? source.slice(0, -'tokenizer.json'.length) || '.' : source
+  return (await pathKind(`${folder}/tokenizer.json`)) === 'file' ? await loadTokenizer(folder) : undefined
+}
+
+async function evaluationFiles(paths: readonly string[]): Promise<string[]> {
+  const { train, valid } = await dataFiles(paths)
+  return valid.length > 0 ? valid : train
+}
+
+/** Batches in training order, from a cursor on. */
+export function trainingBatches(settings: TrainSettings, train: Dataset, cursor?: DataCursor): Batches {
+  const { batchSize, gradAccumulation, shuffle, packing, maxLength } = settings
+  const options = {
+    batchSize,
+    gradAccumulation,
+    order: shuffle ? 'shuffle' : 'file',
+    seed: settings.dataSeed ?? settings.seed,
+    packInto: packing ? maxLength : undefined,
+  } as const
+  return new Batches(train, options, cursor)
+}
+
+export function evaluationBatches(settings: TrainSettings, held: Dataset): Batches {
+  return new Batches(held, { batchSize: settings.batchSize, order: 'length' })
+}
+
+function hashOf(data: Dataset): string {
+  const hash = createHash('sha256')
+  const bytes = (array: Int32Array): Uint8Array => new Uint8Array(array.buffer, array.byteOffset, array.byteLength)
+  for (const { ids, labels, place } of data) {
+    hash.update(`${place}:${ids.length};`)
+    hash.update(bytes(ids))
+    hash.update(bytes(labels))
+  }
+  return hash.digest('hex')
+}
+
+function reportNotes(report: DatasetReport): string[] {
+  const { rows, tokens, labelled, format, longest } = report
+  return [
+    `${count(rows)} ${format} rows, ${count(tokens)} tokens, ${count(labelled)} of them with loss, the longest row ${count(longest)}`,
+    ...(report.cut > 0 ? [`${count(report.cut)} rows were cut to the maximal length`] : []),
+    ...(report.unlabelled > 0 ? [`${count(report.unlabelled)} rows have no token with loss and are left out`] : []),
+    ...(report.skipped > 0 ? [`${count(report.skipped)} bad rows were skipped: ${report.reasons.join('; ')}`] : []),
+  ]
+}

@@ -1,0 +1,51 @@
+/** @file A training session from a run's settings. Must not know folders or events. */
+import type { Dataset } from '../../data/dataset.ts'
+import type { Engine } from '../../engine/engine.ts'
+import { LowrankError } from '../../support/errors.ts'
+import { TrainSession } from '../../train/session.ts'
+import { fitsWithoutRecompute } from './memory.ts'
+import type { TrainSettings } from './settings.ts'
+import type { Subject } from './subject.ts'
+
+interface SessionParts {
+  readonly engine: Engine
+  readonly recompute: boolean
+  readonly signal: AbortSignal | undefined
+}
+
+/** Whether activations are recomputed: as asked, or where the run would not fit. */
+export async function recomputes(settings: TrainSettings, subject: Subject, data: Dataset): Promise<boolean> {
+  if (settings.recompute !== 'auto') return settings.recompute === 'on'
+  return !(await fitsWithoutRecompute(settings, subject, data))
+}
+
+/** @throws LowrankError `unsupported` for arithmetic the engine has not. */
+export async function openSession(
+  settings: TrainSettings,
+  subject: Subject,
+  { engine, recompute, signal }: SessionParts,
+): Promise<TrainSession> {
+  if (settings.dtype !== 'auto' && settings.dtype !== 'f32') {
+    throw new LowrankError('unsupported', `--dtype ${settings.dtype}: the ${engine.name} engine trains in f32`, {
+      field: 'dtype',
+      suggestion: 'f32',
+    })
+  }
+  return await TrainSession.create(subject.trained, {
+    engine,
+    weights: subject.weights,
+    ...threadsOf(settings),
+    optimizer: settings.optimizer,
+    weightDecay: settings.weightDecay,
+    maxGradNorm: settings.maxGradNorm,
+    accumulates: settings.gradAccumulation > 1,
+    dropout: true,
+    dropoutSeed: settings.dataSeed ?? settings.seed,
+    recompute,
+    signal,
+  })
+}
+
+export function threadsOf({ threads }: TrainSettings): { threads?: number } {
+  return threads === 'auto' ? {} : { threads }
+}

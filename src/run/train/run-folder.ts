@@ -1,0 +1,125 @@
+/**
+ * @file The run folder: who may write into it, its settings, its log and its result. Must not know what is trained.
+ * Layout: run.yaml, trainer_log.jsonl, checkpoint-N/, train_results.json, report.html, and the adapter or model.
+ */
+import { appendFile, mkdir, readdir, readFile, rm } from 'node:fs/promises'
+import { join } from 'node:path'
+import { removeTemporaries, writeFileAtomic } from '../../support/atomic-write.ts'
+import { LowrankError } from '../../support/errors.ts'
+import { fileError, pathKind, readJson } from '../../support/files.ts'
+import { isRecord } from '../../support/json.ts'
+import { acquireLock, LOCK_FILE, type Lock } from '../../support/lock.ts'
+import type { TrainResult } from '../types.ts'
+import { RUN_FILE } from './settings.ts'
+
+const LOG_FILE = 'trainer_log.jsonl'
+const RESULT_FILE = 'train_results.json'
+
+export class RunFolder {
+  readonly path: string
+  readonly #lock: Lock
+
+  private constructor(path: string, lock: Lock) {
+    this.path = path
+    this.#lock = lock
+  }
+
+  /**
+   * Takes the folder for one run.
+   * @throws LowrankError `usage` where it holds anything and neither `continues` nor `overwrite` is set; `locked`; `io`.
+   */
+  static async open(
+    path: string,
+    { continues, overwrite }: { continues: boolean; overwrite: boolean },
+  ): Promise<RunFolder> {
+    if (!continues && !overwrite) await refuseOccupied(path)
+    try {
+      await mkdir(path, { recursive: true })
+    } catch (error) {
+      throw fileError(error, path, 'create')
+    }
+    const lock = await acquireLock(path)
+    const folder = new RunFolder(path, lock)
+    try {
+      if (overwrite) await folder.#clear()
+      await removeTemporaries(path)
+    } catch (error) {
+      await lock.release()
+      throw error
+    }
+    return folder
+  }
+
+  async #clear(): Promise<void> {
+    for (const name of await readdir(this.path)) {
+      if (name !== LOCK_FILE) await rm(join(this.path, name), { recursive: true, force: true })
+    }
+  }
+
+  /** Writes run.yaml; the log and result of a former run at these settings stay. */
+  async writeSettings(text: string): Promise<void> {
+    await writeFileAtomic(join(this.path, RUN_FILE), text)
+  }
+
+  /** Appends a line to the log. A torn last line after a kill is cut off by `cutLog`. */
+  async log(line: Readonly<Record<string, unknown>>): Promise<void> {
+    const file = join(this.path, LOG_FILE)
+    try {
+      await appendFile(file, `${JSON.stringify(line)}\n`)
+    } catch (error) {
+      throw fileError(error, file, 'write')
+    }
+  }
+
+  /** Keeps only the log's whole lines up to `step`: what came after the checkpoint did not happen. */
+  async cutLog(step: number): Promise<void> {
+    const file = join(this.path, LOG_FILE)
+    if ((await pathKind(file)) !== 'file') return
+    const kept = (await readFile(file, 'utf8')).split('\n').filter((line) => stepOf(line) <= step)
+    await writeFileAtomic(file, kept.map((line) => `${line}\n`).join(''))
+  }
+
+  async writeResult(result: TrainResult): Promise<void> {
+    await writeFileAtomic(join(this.path, RESULT_FILE), `${JSON.stringify(result, null, 2)}\n`)
+  }
+
+  /** Removes the mark of a finished run that is going on. */
+  async reopen(): Promise<void> {
+    await rm(join(this.path, RESULT_FILE), { force: true })
+  }
+
+  async release(): Promise<void> {
+    await this.#lock.release()
+  }
+}
+
+/** The result of a run that has finished, or undefined. */
+export async function finishedResult(path: string): Promise<TrainResult | undefined> {
+  const file = join(path, RESULT_FILE)
+  if ((await pathKind(file)) !== 'file') return undefined
+  const json = await readJson(file)
+  return isRecord(json) && typeof json.steps === 'number' ? (json as unknown as TrainResult) : undefined
+}
+
+/** Step of a log line; infinite for one that is torn. */
+function stepOf(line: string): number {
+  if (line === '') return Number.POSITIVE_INFINITY
+  try {
+    const json: unknown = JSON.parse(line)
+    return isRecord(json) && typeof json.step === 'number' ? json.step : Number.POSITIVE_INFINITY
+  } catch {
+    return Number.POSITIVE_INFINITY
+  }
+}
+
+async function refuseOccupied(path: string): Promise<void> {
+  const kind = await pathKind(path)
+  if (kind === 'file')
+    throw new LowrankError('usage', `${path} is a file: the output must be a folder`, { file: path, field: 'output' })
+  if (kind === undefined || (await readdir(path)).length === 0) return
+  throw new LowrankError('usage', `${path} holds files already; nothing was changed`, {
+    file: path,
+    field: 'output',
+    suggestion: 'continue its run with --resume, replace it with --overwrite, or name another folder',
+  })
+}

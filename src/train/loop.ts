@@ -1,0 +1,156 @@
+/**
+ * @file The training loop: a generator of typed events over a compiled step. Nothing is dropped: a slow reader slows the
+ * run, and leaving early (a break, an aborted signal) saves first.
+ * Must not know terminals, configs or file formats: saving is handed in.
+ */
+import { performance } from 'node:perf_hooks'
+import type { Batches, StepData } from '../data/batches.ts'
+import { LowrankError } from '../support/errors.ts'
+import type { Progress } from './checkpoint.ts'
+import { type ScheduleName, scheduleFactor } from './schedules.ts'
+import type { StepOutcome, TrainSession } from './session.ts'
+
+export interface LoopSettings {
+  readonly totalSteps: number
+  readonly learningRate: number
+  readonly schedule: ScheduleName
+  readonly warmupSteps: number
+  readonly logEvery: number
+  /** Steps between evaluations; 0 at the end of each epoch. */
+  readonly evalEvery: number
+  readonly saveEvery: number
+}
+
+export interface LoopParts {
+  readonly session: TrainSession
+  readonly batches: Batches
+  readonly settings: LoopSettings
+  /** Where the run stands; the loop keeps it current. */
+  readonly progress: Progress
+  /** Loss on the evaluation rows with the present weights; absent where there are none. */
+  readonly evaluate?: (() => Promise<{ loss: number; tokens: number }>) | undefined
+  /** Writes a checkpoint of the present state and returns its path. */
+  readonly save: () => Promise<string>
+  /** Each evaluation better than all before is saved at once. */
+  readonly savesBest?: boolean
+  readonly signal?: AbortSignal | undefined
+}
+
+export type LoopEvent =
+  | { type: 'step'; step: number; epoch: number; outcome: StepOutcome; rate: number; line: LogLine | undefined }
+  | { type: 'eval'; step: number; loss: number; tokens: number; best: boolean }
+  | { type: 'checkpoint'; step: number; path: string }
+
+/** What a line of the log says of the steps since the last one. */
+export interface LogLine {
+  readonly loss: number
+  readonly tokensPerSecond: number
+}
+
+/** Trains until `totalSteps`; returns whether it was stopped before. */
+export async function* trainLoop(parts: LoopParts): AsyncGenerator<LoopEvent, { stopped: boolean }> {
+  const { progress, settings, signal } = parts
+  let savedAt = progress.step
+  try {
+    while (progress.step < settings.totalSteps && !signal?.aborted) {
+      const { data, outcome, rate } = await oneStep(parts)
+      const line = advance(parts, outcome)
+      const ended = progress.step === settings.totalSteps
+      let saveNow = false
+      const epochEnded = data.index === parts.batches.stepsPerEpoch - 1
+      yield { type: 'step', step: progress.step, epoch: epochAfter(parts), outcome, rate, line }
+      if (parts.evaluate && (ended || due(settings.evalEvery, progress.step, epochEnded))) {
+        const event = await evaluation(parts, parts.evaluate)
+        yield event
+        saveNow = event.best && parts.savesBest === true
+      }
+      if (saveNow || ended || due(settings.saveEvery, progress.step, epochEnded)) {
+        savedAt = progress.step
+        yield { type: 'checkpoint', step: progress.step, path: await parts.save() }
+      }
+    }
+    const stopped = progress.step < settings.totalSteps
+    if (stopped && savedAt !== progress.step) {
+      savedAt = progress.step
+      yield { type: 'checkpoint', step: progress.step, path: await parts.save() }
+    }
+    return { stopped }
+  } catch (error) {
+    // What broke the run is in its state too: the last good checkpoint stays the newest.
+    savedAt = progress.step
+    throw error
+  } finally {
+    // A reader that breaks out ends as Ctrl-C does.
+    if (savedAt !== progress.step) await parts.save()
+  }
+}
+
+async function oneStep({
+  session,
+  batches,
+  settings,
+  progress,
+}: LoopParts): Promise<{ data: StepData; outcome: StepOutcome; rate: number }> {
+  const started = performance.now()
+  const data = batches.next()
+  const rate =
+    settings.learningRate * scheduleFactor(settings.schedule, progress.step, settings.warmupSteps, settings.totalSteps)
+  const outcome = await session.step(data.batches, progress.step, rate)
+  if (outcome.broken || !Number.isFinite(outcome.gradNorm)) throw notFinite(data, outcome, progress.step + 1)
+  const seconds = (performance.now() - started) / 1000
+  progress.seconds += seconds
+  progress.window.seconds += seconds
+  return { data, outcome, rate }
+}
+
+/** Counts a finished step; returns a line for the log where one is due. */
+function advance({ progress, settings, batches }: LoopParts, outcome: StepOutcome): LogLine | undefined {
+  const { window } = progress
+  progress.step++
+  progress.cursor = batches.cursor
+  progress.tokens += outcome.tokens
+  window.loss += outcome.loss * outcome.labelled
+  window.labelled += outcome.labelled
+  window.tokens += outcome.tokens
+  if (progress.step % settings.logEvery !== 0 && progress.step !== settings.totalSteps) return undefined
+  const line = { loss: window.loss / window.labelled, tokensPerSecond: window.tokens / window.seconds }
+  progress.lastLoss = line.loss
+  progress.window = { loss: 0, labelled: 0, tokens: 0, seconds: 0 }
+  return line
+}
+
+async function evaluation(
+  parts: LoopParts,
+  evaluate: NonNullable<LoopParts['evaluate']>,
+): Promise<Extract<LoopEvent, { type: 'eval' }>> {
+  const { progress } = parts
+  const { loss, tokens } = await evaluate()
+  const best = progress.best === null || loss < progress.best.loss
+  progress.evaluation = { loss, step: progress.step }
+  if (best) progress.best = progress.evaluation
+  return { type: 'eval', step: progress.step, loss, tokens, best }
+}
+
+function due(every: number, step: number, epochEnded: boolean): boolean {
+  return every === 0 ? epochEnded : step % every === 0
+}
+
+function epochAfter({ progress, batches }: LoopParts): number {
+  return progress.step / batches.stepsPerEpoch
+}
+
+/** Names the row whose loss is not a number; where only the gradient broke, the first row of the step. */
+function notFinite(data: StepData, { broken, gradNorm }: StepOutcome, step: number): LowrankError {
+  const batch = data.batches[broken?.batch ?? 0]
+  const row = batch?.labelRows.data[broken?.label ?? 0] ?? 0n
+  const place = batch?.places.data[Number(row)]
+  const what = broken ? 'the loss is not a number' : `the gradient norm is ${gradNorm}`
+  return new LowrankError(
+    'numeric',
+    `step ${step}: ${what}, at row ${(place ?? 0) + 1} of the data; nothing after the last checkpoint is kept`,
+    {
+      field: 'loss',
+      suggestion: 'lower the learning rate, or look at that row',
+    },
+  )
+}
