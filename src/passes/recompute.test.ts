@@ -48,6 +48,11 @@ describe('recompute', () => {
     expect(count(saved, 'dropoutMask')).toBe(2 * count(plain, 'dropoutMask'))
   })
 
+  it('needs one barrier on the value that enters a block, and one on the dropout keys', () => {
+    const held = saved.nodes.filter((n) => n.op === 'barrier').map((n) => `${n.scope} ${n.inputs[0]?.type.dtype}`)
+    expect(held.sort()).toEqual([0, 1, 2, 3, 4, 5].flatMap((i) => [`layers.${i} f32`, `layers.${i} u32`]))
+  })
+
   it('waits for the later block', () => {
     const { nodes } = saved
     const lastBackward = (block: string): number =>

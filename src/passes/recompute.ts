@@ -6,7 +6,6 @@
 import type { Builder } from '../graph/builder.ts'
 import { graphOf } from '../graph/graph.ts'
 import type { Graph, Node } from '../graph/types.ts'
-import type { InputKind } from '../graph/vocabulary.ts'
 import { newBuilder } from '../ops/index.ts'
 import { invariant } from '../support/errors.ts'
 import { rebuild } from './rewrite.ts'
@@ -53,8 +52,6 @@ interface Plan {
   readonly isInside: (node: Node) => boolean
   /** Nodes over frozen weights and constants alone: the same in every run, so an engine may fold them. */
   readonly fixed: ReadonlySet<Node>
-  /** Nodes over those and state: where they stand outside the block, they are as good as inputs. */
-  readonly settled: ReadonlySet<Node>
   /** Nodes in an order in which each follows its inputs and, where it gets recomputed values, its block's cotangent. */
   readonly order: readonly Node[]
 }
@@ -92,8 +89,7 @@ function planOf(graph: Graph, blockOf: BlockOf): Plan {
     after,
     repeats,
     isInside,
-    fixed: nodesOver(graph, ['weight']),
-    settled: nodesOver(graph, ['weight', 'state']),
+    fixed: fixedNodes(graph),
     order: ordered(graph, waits),
   }
 }
@@ -148,8 +144,9 @@ function ordered(graph: Graph, waits: ReadonlyMap<Node, Node>): Node[] {
 }
 
 /**
- * Builds a block's forward values again. Values from outside come through a barrier, which also keeps the builder from
- * finding the original; a node over inputs alone (a dropout mask, a product of adapter factors) gets one on an input.
+ * Builds a block's forward values again. A node none of whose inputs changes (the block's first use of the value that
+ * enters it, a dropout mask over its keys) takes one of them through a barrier: that keeps the builder from finding the
+ * original, and everything computed from it waits for the cotangent too.
  */
 function cloner(
   g: Builder,
@@ -159,12 +156,6 @@ function cloner(
   after: () => Node,
 ): (node: Node) => Node {
   const built = new Map<Node, Node>()
-  const held = new Map<Node, Node>()
-  const hold = (node: Node): Node => {
-    const found = held.get(node) ?? g.during('backward', block, () => g.barrier(image(node), after()))
-    held.set(node, found)
-    return found
-  }
   const clone = (node: Node): Node => {
     const known = built.get(node)
     if (known) return known
@@ -172,10 +163,9 @@ function cloner(
     built.set(node, found)
     return found
   }
+  const hold = (node: Node): Node => g.during('backward', block, () => g.barrier(image(node), after()))
   const build = (node: Node): Node => {
-    const outside = plan.blocks.get(node) !== block
-    if (isLeaf(node) || plan.fixed.has(node) || (outside && plan.settled.has(node))) return image(node)
-    if (outside || !plan.isInside(node)) return hold(node)
+    if (plan.blocks.get(node) !== block || plan.fixed.has(node) || !plan.isInside(node)) return image(node)
     const inputs = node.inputs.map(clone)
     if (inputs.every((input, i) => input === image(node.inputs[i] ?? node))) {
       const at = node.inputs.findIndex((n) => !plan.fixed.has(n))
@@ -191,12 +181,11 @@ function isLeaf(node: Node): boolean {
   return node.op === 'input' || node.op === 'constant'
 }
 
-/** Nodes that depend on constants and inputs of these kinds alone. */
-function nodesOver(graph: Graph, kinds: readonly InputKind[]): Set<Node> {
-  const found = new Set<Node>()
+/** Nodes over frozen weights and constants alone. */
+function fixedNodes(graph: Graph): Set<Node> {
+  const fixed = new Set<Node>()
   for (const node of graph.nodes) {
-    const over = node.op === 'input' ? kinds.includes(node.params.kind) : node.inputs.every((n) => found.has(n))
-    if (over) found.add(node)
+    if (node.op === 'input' ? node.params.kind === 'weight' : node.inputs.every((n) => fixed.has(n))) fixed.add(node)
   }
-  return found
+  return fixed
 }
