@@ -1,16 +1,20 @@
 /** @file Engines by the name that `--engine` takes, each loaded when it is asked for. A new engine is one line here. */
 import type { Engine } from '../engine/engine.ts'
+import { LowrankError } from '../support/errors.ts'
 
-const engines = {
-  reference: async (): Promise<Engine> => (await import('../engines/reference/index.ts')).referenceEngine(),
+export type EngineName = 'onnxruntime' | 'reference'
+
+const engines: { readonly [N in EngineName]?: () => Promise<Engine> } = {
+  reference: async () => (await import('../engines/reference/index.ts')).referenceEngine(),
 }
-
-export type EngineName = keyof typeof engines
 
 /** Fastest first. */
 export const engineNames: readonly EngineName[] = ['reference']
 
 /** Opens an engine; `auto` is the fastest. The caller disposes it. */
 export async function openEngine(name: EngineName | 'auto'): Promise<Engine> {
-  return engines[name === 'auto' ? (engineNames[0] ?? 'reference') : name]()
+  const open = engines[name === 'auto' ? (engineNames[0] ?? 'reference') : name]
+  if (open === undefined)
+    throw new LowrankError('unsupported', `the ${name} engine is not built yet`, { field: 'engine' })
+  return open()
 }

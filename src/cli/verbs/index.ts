@@ -9,6 +9,9 @@ import type { Face } from '../face.ts'
 export type VerbFace<V extends VerbName> = (options: InputOf<V>, face: Face) => Promise<number | undefined>
 
 const faces: { [V in VerbName]?: () => Promise<VerbFace<V>> } = {
+  train: async () => (await import('./train.ts')).trainFace,
+  generate: async () => (await import('./generate.ts')).generateFace,
+  chat: async () => (await import('./chat.ts')).chatFace,
   doctor: async () => (await import('./doctor.ts')).doctorFace,
   inspect: async () => (await import('./inspect.ts')).inspectFace,
   schema: async () => (await import('./schema.ts')).schemaFace,

@@ -58,17 +58,26 @@ function adapterLines({ adapter }: InspectResult): [string, string][] {
   if (adapter === undefined) return []
   const { rank, alpha, dropout, targets, extras } = adapter
   const names =
-    typeof targets === 'string'
-      ? targets
-      : targets === undefined
-        ? 'the model’s defaults'
-        : [...targets].sort().join(', ')
+    typeof targets === 'string' ? targets : targets === undefined ? 'the model’s defaults' : lastNames(targets)
   const settings = [`rank ${rank}`, `alpha ${alpha}`, ...(dropout ? [`dropout ${dropout}`] : []), ...extras]
   return [
     ['base', adapter.base ?? 'not named'],
     ['settings', settings.join(', ')],
     ['targets', names],
   ]
+}
+
+/** `model.layers.0.q_proj, model.layers.1.q_proj` → `q_proj × 2`: full paths would fill the screen. */
+function lastNames(paths: readonly string[]): string {
+  const counts = new Map<string, number>()
+  for (const path of paths) {
+    const name = path.split('.').at(-1) ?? path
+    counts.set(name, (counts.get(name) ?? 0) + 1)
+  }
+  return [...counts]
+    .sort()
+    .map(([name, n]) => (n === 1 ? name : `${name} × ${n}`))
+    .join(', ')
 }
 
 function runLines({ run }: InspectResult): [string, string][] {

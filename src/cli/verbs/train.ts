@@ -1,0 +1,36 @@
+/** @file `lowrank train` at a terminal. Must not know how training works. */
+import type { TrainOptions } from '../../config/verbs/index.ts'
+import { train } from '../../run/train.ts'
+import type { TrainResult } from '../../run/types.ts'
+import { bytes, count, duration, short } from '../../support/human.ts'
+import { exitCodes } from '../errors.ts'
+import { drive, type Face } from '../face.ts'
+import { followProgress } from '../progress.ts'
+import type { Palette } from '../terminal.ts'
+
+export async function trainFace(options: TrainOptions, face: Face): Promise<number | undefined> {
+  const progress = followProgress(face.terminal)
+  const result = await drive(train({ ...options, signal: face.signal }), (event) => {
+    // `done` repeats the result, which is the last line by itself.
+    if (!face.json) progress.show(event)
+    else if (event.type !== 'done') face.emit(event)
+  })
+  progress.end()
+  if (face.json) face.emit(result)
+  else face.terminal.write(trainSummary(result, face.terminal.out))
+  return result.stopped === true ? exitCodes.stopped : undefined
+}
+
+/** What a finished run leaves on the screen. */
+export function trainSummary(result: TrainResult, palette: Palette): string {
+  const evaluated = result.evalLoss === undefined ? '' : `, eval loss ${result.evalLoss.toFixed(4)}`
+  const lines = [
+    `${palette.strong(result.output)}  loss ${result.loss.toFixed(4)}${evaluated}`,
+    `  ${count(result.steps)} steps in ${duration(result.seconds)}, ${short(result.tokensPerSecond)} tokens/s, ` +
+      `peak ${bytes(result.peakMemoryBytes)}, ${short(result.trainable)} parameters trained`,
+  ]
+  if (result.stopped === true)
+    lines.push(`  stopped; go on with ${palette.flag(`lowrank train --resume --output ${result.output}`)}`)
+  else lines.push(`  curves and numbers: ${result.output}/report.html`)
+  return `${lines.join('\n')}\n`
+}
