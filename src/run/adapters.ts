@@ -1,0 +1,113 @@
+/**
+ * @file Reads PEFT folders onto an open model: what sits where, its values, and base tensors the file brings along.
+ * Must not know verbs or engines.
+ */
+import { type AdapterInput, type AdapterSpec, adapterSpecs } from '../config/options/model.ts'
+import { readPeftFolder } from '../formats/peft-folder.ts'
+import { readTensor } from '../formats/tensor-files.ts'
+import type { AdapterUse, LoadedAdapter } from '../infer/loaded-adapter.ts'
+import { checkUses } from '../infer/loaded-adapter.ts'
+import { loadAdapterTensors } from '../peft/adapter-tensors.ts'
+import { type AdapterLayout, layoutAdapter } from '../peft/layout.ts'
+import { isLowrankError, LowrankError } from '../support/errors.ts'
+import type { HostTensor } from '../tensor/host-tensor.ts'
+import { type BaseOptions, baseFolder } from './base-folder.ts'
+import type { OpenModel } from './open-model.ts'
+
+export interface LoadedAdapters {
+  readonly adapters: readonly LoadedAdapter[]
+  /** Every adapter with the weight its option gives it. */
+  readonly uses: readonly AdapterUse[]
+}
+
+/**
+ * Loads adapters named `PATH` or `name=PATH[:weight]` (folders, or Hugging Face ids).
+ * @throws LowrankError `missing`, `format`, `config`, `unsupported` naming file and field: among them a rank that is not
+ * the config's, and an adapter of another base; `usage` for names and weights that cannot be meant.
+ */
+export async function loadAdapters(
+  base: OpenModel,
+  inputs: readonly AdapterInput[],
+  options: BaseOptions = {},
+): Promise<LoadedAdapters> {
+  const specs = adapterSpecs(inputs)
+  checkNames(specs)
+  const adapters: LoadedAdapter[] = []
+  for (const spec of specs) adapters.push(await loadAdapter(base, spec, options))
+  const uses = specs.map(({ name, weight }) => ({ name, weight }))
+  checkUses(adapters, uses)
+  return { adapters, uses }
+}
+
+/** Loads one adapter. */
+export async function loadAdapter(
+  { model, weights }: OpenModel,
+  { name, path }: Pick<AdapterSpec, 'name' | 'path'>,
+  options: BaseOptions = {},
+): Promise<LoadedAdapter> {
+  const folder = await adapterFolder(path, options)
+  const { config, tensors, warnings } = await readPeftFolder(folder)
+  const layout = placed(folder, () =>
+    layoutAdapter(model.modules, config, { modelType: model.modelType, loaded: true }),
+  )
+  const { trained, base } = loadAdapterTensors(layout, model.modules, tensors, folder)
+  for (const message of [...warnings, ...layout.notes])
+    options.onEvent?.({ type: 'notice', message: `${path}: ${message}` })
+  return { name, layout, values: trained, base: await differing(base, { model, weights }) }
+}
+
+/** The folder of an adapter: as named, or the cached or downloaded one of a Hugging Face id. */
+export async function adapterFolder(path: string, options: BaseOptions = {}): Promise<string> {
+  // A revision names the base's: an adapter has its own history.
+  const { revision: _, ...rest } = options
+  return await baseFolder(path, rest)
+}
+
+function checkNames(specs: readonly AdapterSpec[]): void {
+  for (const [i, { name, path }] of specs.entries()) {
+    const first = specs.findIndex((spec) => spec.name === name)
+    if (first !== i)
+      throw new LowrankError('usage', `two adapters are named ${name}: ${specs[first]?.path} and ${path}`, {
+        field: 'adapter',
+        suggestion: 'give each a name of its own: name=PATH',
+      })
+  }
+}
+
+/** An error of the config gets the folder it is about. */
+function placed(folder: string, body: () => AdapterLayout): AdapterLayout {
+  try {
+    return body()
+  } catch (error) {
+    if (!isLowrankError(error) || error.file !== undefined) throw error
+    const { code, message, field, suggestion } = error
+    throw new LowrankError(code, `${folder}: ${message}`, { file: folder, field, suggestion, cause: error })
+  }
+}
+
+/**
+ * PEFT writes whole embeddings beside some adapters, most of them the base's own: only those that differ count.
+ * A tied head's copy stands for the embedding it shares.
+ */
+async function differing(
+  brought: ReadonlyMap<string, HostTensor>,
+  { model, weights }: Pick<OpenModel, 'model' | 'weights'>,
+): Promise<Map<string, HostTensor>> {
+  const shared = new Map(
+    model.modules.flatMap(({ path, tiedTo }) => (tiedTo ? [[`${path}.weight`, `${tiedTo}.weight`]] : [])),
+  )
+  const found = new Map<string, HostTensor>()
+  for (const [own, value] of brought) {
+    const name = shared.get(own) ?? own
+    const ref = weights.get(name)
+    if (ref && sameValues(value, await readTensor(ref, { as: 'f32' }))) continue
+    if (!found.has(name)) found.set(name, value)
+  }
+  return found
+}
+
+function sameValues(a: HostTensor, b: HostTensor): boolean {
+  if (a.dtype !== b.dtype || a.data.length !== b.data.length) return false
+  for (let i = 0; i < a.data.length; i++) if (a.data[i] !== b.data[i]) return false
+  return true
+}

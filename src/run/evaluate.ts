@@ -1,0 +1,167 @@
+/**
+ * @file `eval`: token-weighted loss and perplexity of a model, with or without adapters, on rows. Must not know a terminal.
+ */
+import { resolveOptions } from '../config/resolve.ts'
+import type { EvalOptions, EvalSettings } from '../config/verbs/index.ts'
+import type { Batch } from '../data/batch.ts'
+import { Batches } from '../data/batches.ts'
+import { dataFiles } from '../data/data-files.ts'
+import { type DatasetReport, type LoadedDataset, loadDataset } from '../data/load-dataset.ts'
+import type { Engine, Executable, WeightRef } from '../engine/engine.ts'
+import { prepare } from '../engine/prepare.ts'
+import { graphOf } from '../graph/graph.ts'
+import type { Graph } from '../graph/types.ts'
+import {
+  type AdapterUse,
+  adapterWeights,
+  attachLoaded,
+  findAdapters,
+  type LoadedAdapter,
+} from '../infer/loaded-adapter.ts'
+import type { Model } from '../models/causal-lm.ts'
+import { newBuilder } from '../ops/index.ts'
+import { count } from '../support/human.ts'
+import type { HostTensor } from '../tensor/host-tensor.ts'
+import { labelLosses } from '../train/evaluation.ts'
+import { batchFeeds, tokenLosses } from '../train/loss-graph.ts'
+import { type OpenForUse, openEngineFor, openForUse } from './open-for-use.ts'
+import type { EvalResult, NoticeEvent, ProgressEvent } from './types.ts'
+
+export interface Watched {
+  /** Ends the work; what is open is disposed. */
+  signal?: AbortSignal | undefined
+  /** Told of what is found and how far the work is. */
+  onProgress?: ((event: NoticeEvent | ProgressEvent) => void) | undefined
+}
+
+/**
+ * Loss over every label of the rows; `perplexity` is its exponential. With `perExample`, `losses[i]` is the mean loss of
+ * the labels of row i of the data (0 where the row has none, or was skipped).
+ * @throws LowrankError naming file, line and field; `numeric` naming the row; `stopped`
+ */
+export async function evaluate(options: EvalOptions & Watched): Promise<EvalResult> {
+  const settings = resolveOptions('eval', options)
+  const { signal, onProgress: onEvent } = options
+  const open = await openForUse(settings, { signal, onEvent })
+  const { dataset, report } = await loadRows(settings, open, signal)
+  for (const message of reportNotes(report)) onEvent?.({ type: 'notice', message })
+  const { engine, threads } = await openEngineFor(settings)
+  try {
+    const executable = await compileEvaluation(engine, open, { threads, signal })
+    try {
+      const batches = new Batches(dataset, { batchSize: settings.batchSize, order: 'length' })
+      const rows = report.rows + report.unlabelled + report.skipped
+      return await measure(executable, batches, settings.perExample ? rows : undefined, { signal, onProgress: onEvent })
+    } finally {
+      await executable.dispose()
+    }
+  } finally {
+    await engine.dispose()
+  }
+}
+
+/** Losses of each label with adapters on the base, everything frozen. */
+export function buildLosses(model: Model, adapters: readonly LoadedAdapter[], uses: readonly AdapterUse[]): Graph {
+  const g = newBuilder()
+  const attached = findAdapters(adapters, uses).map((adapter, i) =>
+    attachLoaded(g, adapter, { scale: uses[i]?.weight ?? 1 }),
+  )
+  return graphOf([['losses', tokenLosses(g, model, attached, batchFeeds(g, false))]])
+}
+
+async function compileEvaluation(
+  engine: Engine,
+  { base, adapters, uses }: Pick<OpenForUse, 'base' | 'adapters' | 'uses'>,
+  { threads, signal }: { threads: number | undefined; signal: AbortSignal | undefined },
+): Promise<Executable> {
+  const graph = prepare(buildLosses(base.model, adapters, uses), engine.composites)
+  return await engine.compile(graph, {
+    weights: new Map<string, WeightRef | HostTensor>([...base.weights, ...adapterWeights(adapters)]),
+    ...(threads === undefined ? {} : { threads }),
+    ...(signal === undefined ? {} : { signal }),
+  })
+}
+
+async function loadRows(
+  settings: EvalSettings,
+  { base, tokenizer }: OpenForUse,
+  signal: AbortSignal | undefined,
+): Promise<LoadedDataset> {
+  const { vocabSize, maxPositions } = base.model.config
+  const { maxLength, trainOn, skipBadRows } = settings
+  const sources = await evaluationFiles(settings.data)
+  return await loadDataset({
+    sources,
+    tokenizer,
+    vocabSize,
+    maxLength,
+    modelMaxLength: maxPositions,
+    trainOn,
+    skipBadRows,
+    signal,
+  })
+}
+
+/** A file as it is; of a folder the rows kept furthest from training: test, else valid, else train. */
+async function evaluationFiles(paths: readonly string[]): Promise<string[]> {
+  const files: string[] = []
+  for (const path of paths) {
+    const { test, valid, train } = await dataFiles([path])
+    files.push(...([test, valid, train].find((part) => part.length > 0) ?? []))
+  }
+  return files
+}
+
+async function measure(
+  executable: Executable,
+  batches: Batches,
+  rows: number | undefined,
+  { signal, onProgress }: Watched,
+): Promise<EvalResult> {
+  const perRow = rows === undefined ? undefined : new RowMeans(rows)
+  let [sum, tokens, examples, step] = [0, 0, 0, 0]
+  for await (const { batch, losses } of labelLosses(executable, eachBatch(batches), signal)) {
+    for (const loss of losses) sum += loss
+    tokens += losses.length
+    examples += batch.examples
+    perRow?.add(batch, losses)
+    onProgress?.({ type: 'progress', label: 'eval', done: ++step, total: batches.stepsPerEpoch, unit: 'steps' })
+  }
+  const loss = sum / tokens
+  return { loss, perplexity: Math.exp(loss), tokens, examples, ...(perRow ? { losses: perRow.means() } : {}) }
+}
+
+function* eachBatch(batches: Batches): Generator<Batch> {
+  for (const step of batches.epoch()) yield* step.batches
+}
+
+/** Mean loss of each row, by the place of its tokens in the data. */
+class RowMeans {
+  readonly #sums: Float64Array
+  readonly #counts: Uint32Array
+
+  constructor(rows: number) {
+    this.#sums = new Float64Array(rows)
+    this.#counts = new Uint32Array(rows)
+  }
+
+  add({ labelRows, places }: Batch, losses: Float32Array): void {
+    for (const [i, loss] of losses.entries()) {
+      const place = places.data[Number(labelRows.data[i])] ?? 0
+      this.#sums[place] = (this.#sums[place] ?? 0) + loss
+      this.#counts[place] = (this.#counts[place] ?? 0) + 1
+    }
+  }
+
+  means(): number[] {
+    return Array.from(this.#sums, (sum, row) => sum / Math.max(this.#counts[row] ?? 0, 1))
+  }
+}
+
+function reportNotes({ cut, unlabelled, skipped, reasons }: DatasetReport): string[] {
+  return [
+    ...(cut > 0 ? [`${count(cut)} rows were cut to the maximal length`] : []),
+    ...(unlabelled > 0 ? [`${count(unlabelled)} rows have no token with loss and are left out`] : []),
+    ...(skipped > 0 ? [`${count(skipped)} bad rows were skipped: ${reasons.join('; ')}`] : []),
+  ]
+}

@@ -1,0 +1,117 @@
+/**
+ * @file Opens what the verbs that use a model name: base, adapters, tokenizer, engine. Everything is opened once, and
+ * disposed by whoever asked. Must not know what is done with it.
+ */
+import { basename, dirname, isAbsolute, join } from 'node:path'
+import { type AdapterInput, adapterSpecs } from '../config/options/model.ts'
+import type { Engine } from '../engine/engine.ts'
+import { parseGenerationConfig } from '../formats/generation-config.ts'
+import { ADAPTER_CONFIG, readPeftConfig } from '../formats/peft-folder.ts'
+import type { AdapterUse, LoadedAdapter } from '../infer/loaded-adapter.ts'
+import { LowrankError } from '../support/errors.ts'
+import { pathKind, readJson } from '../support/files.ts'
+import { loadTokenizer } from '../text/load-tokenizer.ts'
+import type { Tokenizer } from '../text/tokenizer.ts'
+import { adapterFolder, loadAdapters } from './adapters.ts'
+import { type BaseOptions, baseFolder } from './base-folder.ts'
+import { openEngine } from './open-engine.ts'
+import { type OpenModel, openModel } from './open-model.ts'
+
+export interface UseSettings {
+  readonly model?: string | undefined
+  readonly adapter?: readonly AdapterInput[] | undefined
+  readonly tokenizer?: string | undefined
+  readonly revision?: string | undefined
+  readonly offline?: boolean | undefined
+}
+
+export interface OpenForUse {
+  readonly base: OpenModel
+  readonly adapters: readonly LoadedAdapter[]
+  readonly uses: readonly AdapterUse[]
+  /** Absent where the model folder has none and none is named. */
+  readonly tokenizer: Tokenizer | undefined
+  /** Tokens that end a text, as generation_config.json or config.json say. */
+  readonly eosIds: readonly number[]
+}
+
+/** @throws LowrankError naming the file and field at fault */
+export async function openForUse(settings: UseSettings, options: BaseOptions = {}): Promise<OpenForUse> {
+  const where: BaseOptions = { ...options, revision: settings.revision, offline: settings.offline }
+  const folder = await namedBase(settings, where)
+  const base = await openModel(folder)
+  const { adapters, uses } = await loadAdapters(base, settings.adapter ?? [], where)
+  const tokenizer = await openTokenizer(settings.tokenizer, folder)
+  return { base, adapters, uses, tokenizer, eosIds: await eosIds(base) }
+}
+
+export interface EngineSettings {
+  readonly engine: Parameters<typeof openEngine>[0]
+  readonly threads: number | 'auto'
+  readonly dtype: 'auto' | 'f32' | 'bf16' | 'f16'
+}
+
+export interface OpenEngine {
+  readonly engine: Engine
+  /** For `CompileOptions` and the generator. */
+  readonly threads: number | undefined
+}
+
+/** @throws LowrankError `unsupported` for arithmetic no engine has */
+export async function openEngineFor({ engine, threads, dtype }: EngineSettings): Promise<OpenEngine> {
+  if (dtype === 'bf16' || dtype === 'f16')
+    throw new LowrankError(
+      'unsupported',
+      `dtype ${dtype}: the engines compute in f32, whatever the weights are stored in`,
+      {
+        field: 'dtype',
+        suggestion: 'leave dtype out',
+      },
+    )
+  return { engine: await openEngine(engine), threads: threads === 'auto' ? undefined : threads }
+}
+
+/** The folder of the base: as named, or what the first adapter says it was made for. */
+export async function namedBase(settings: UseSettings, options: BaseOptions): Promise<string> {
+  if (settings.model !== undefined) return await baseFolder(settings.model, options)
+  const [first] = adapterSpecs(settings.adapter ?? [])
+  if (!first) throw new LowrankError('usage', 'neither a model nor an adapter is named', { field: 'model' })
+  const folder = await adapterFolder(first.path, options)
+  const { config } = await readPeftConfig(folder)
+  const name = config.base_model_name_or_path
+  if (!name)
+    throw new LowrankError('usage', `the adapter ${first.path} does not name its base: name the model`, {
+      file: join(folder, ADAPTER_CONFIG),
+      field: 'base_model_name_or_path',
+    })
+  const beside = join(folder, name)
+  const local = !isAbsolute(name) && (await pathKind(name)) !== 'folder' && (await pathKind(beside)) === 'folder'
+  try {
+    return await baseFolder(local ? beside : name, { ...options, revision: config.revision ?? options.revision })
+  } catch (error) {
+    if (!(error instanceof LowrankError) || error.code !== 'missing') throw error
+    throw new LowrankError(
+      'missing',
+      `the adapter ${first.path} was made for ${name}, which is not there: ${error.message}`,
+      {
+        file: error.file,
+        field: 'model',
+        suggestion: 'name the model',
+        cause: error,
+      },
+    )
+  }
+}
+
+/** The tokenizer that is named (a folder or its tokenizer.json), or the model's own where it has one. */
+export async function openTokenizer(named: string | undefined, folder: string): Promise<Tokenizer | undefined> {
+  if (named !== undefined) return await loadTokenizer(basename(named) === 'tokenizer.json' ? dirname(named) : named)
+  if ((await pathKind(join(folder, 'tokenizer.json'))) !== 'file') return undefined
+  return await loadTokenizer(folder)
+}
+
+async function eosIds({ folder, model }: OpenModel): Promise<readonly number[]> {
+  const file = join(folder, 'generation_config.json')
+  const json = (await pathKind(file)) === 'file' ? await readJson(file) : undefined
+  return parseGenerationConfig(json, file, model.raw).eosTokenIds
+}
