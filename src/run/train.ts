@@ -68,7 +68,7 @@ export async function* train(options: TrainOptions & Stoppable): AsyncGenerator<
     overwrite: settings.overwrite,
   })
   try {
-    return yield* runIn(runFolder, { settings, effective, subject, material, finished, signal })
+    return yield* runIn(runFolder, { settings: subject.settings, effective, subject, material, finished, signal })
   } finally {
     await runFolder.release()
   }

@@ -15,7 +15,7 @@ export type ExactTensors = Readonly<Record<string, HostTensor | ExactTensor>>
 
 /** The reference engine's executable: besides the common face, one that takes and gives f64. */
 export interface ReferenceExecutable extends Executable {
-  /** As `run`, without rounding feeds or results to f32. */
+  /** As `run`, without rounding feeds, results or state to f32. */
   runExact(feeds: ExactTensors, options?: RunOptions): Promise<Record<string, ExactTensor>>
   writeState(values: ExactTensors): Promise<void>
   readStateExact(names?: readonly string[]): Promise<Record<string, ExactTensor>>
@@ -53,7 +53,12 @@ export function createExecutable(
   return {
     runExact,
     readStateExact,
-    run: async (feeds: Tensors, runOptions) => hosted(await runExact(feeds, runOptions)),
+    async run(feeds: Tensors, runOptions) {
+      const outputs = hosted(await runExact(feeds, runOptions))
+      // State that users can read is all there is: a run that goes on from `readState` is the same run.
+      for (const [input] of kept) state.set(input, exact(toHost(known(state, input))))
+      return outputs
+    },
     async writeState(values) {
       checkGiven(graph, 'state', values)
       checkStateShapes(graph, values)

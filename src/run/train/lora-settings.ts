@@ -44,6 +44,31 @@ function fieldsOf(s: TrainSettings): Pick<PeftLoraConfig, (typeof FIELDS)[Flag]>
   }
 }
 
+/** The options that say what a config says: what run.yaml holds, wherever the config came from. */
+export function settingsOfConfig(settings: TrainSettings, config: PeftLoraConfig): TrainSettings {
+  const layers = config.layers_to_transform
+  return {
+    ...settings,
+    rank: config.r,
+    alpha: config.lora_alpha,
+    dropout: config.lora_dropout,
+    targets: slashed(config.target_modules) ?? settings.targets,
+    exclude: slashed(config.exclude_modules),
+    layers: layers === null ? undefined : typeof layers === 'number' ? [layers] : [...layers],
+    bias: config.bias,
+    modulesToSave: config.modules_to_save === null ? undefined : [...config.modules_to_save],
+    rslora: config.use_rslora,
+    dora: config.use_dora,
+    init: config.init_lora_weights,
+  }
+}
+
+function slashed(value: PeftLoraConfig['target_modules']): string | string[] | undefined {
+  if (value === null) return undefined
+  if (typeof value !== 'string') return [...value]
+  return value.toLowerCase() === 'all-linear' ? 'all-linear' : `/${value}/`
+}
+
 /** `/…/` is a regular expression; a list is a list. */
 function expression(value: string | string[]): string | string[] {
   return typeof value === 'string' && value.startsWith('/') && value.endsWith('/') ? value.slice(1, -1) : value

@@ -22,11 +22,13 @@ import { layoutFull } from '../../train/full-layout.ts'
 import { type GroupRule, groupParameters } from '../../train/parameter-groups.ts'
 import type { Trained } from '../../train/step-graph.ts'
 import { openConfig, openModel } from '../open-model.ts'
-import { newLoraConfig, refuseContradiction } from './lora-settings.ts'
+import { newLoraConfig, refuseContradiction, settingsOfConfig } from './lora-settings.ts'
 import type { TrainSettings } from './settings.ts'
 
 export interface Subject {
   readonly trained: Trained
+  /** The settings with what an adapter's config says in place of what options say. */
+  readonly settings: TrainSettings
   /** Folder of the base (or of the config a new model starts from): tokenizer and small files lie there. */
   readonly folder: string
   readonly weights: WeightSource
@@ -69,6 +71,7 @@ async function loraSubject(settings: TrainSettings, given: ReadonlySet<string>, 
   const saved: PeftLoraConfig = { ...config, ...layout.savedConfig }
   return {
     trained: trainedOf(model, layout, config.lora_dropout, false, loraPlus(settings.loraPlusRatio)),
+    settings: settingsOfConfig(settings, config),
     folder,
     weights: frozenWeights(weights, layout),
     start,
@@ -135,6 +138,7 @@ async function fullSubject(settings: TrainSettings, folder: string): Promise<Sub
   const base = opened && weightReader(opened.weights)
   return {
     trained: trainedOf(model, layout, 0, true),
+    settings,
     folder,
     weights: new Map(),
     start: async () => {
