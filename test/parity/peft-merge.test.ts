@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs'
 import { describe, expect, it } from 'vitest'
 import type { SiteKind } from '../../src/models/modules.ts'
 import { asF32, deltaWeight, outputNorms, rowFactors, storeLike } from '../../src/peft/low-rank-update.ts'
-import { mergeSite, type SiteUpdate, type SiteWeights, unmergeSite } from '../../src/peft/merge.ts'
+import { type LowRankChange, mergeSite, type SiteWeights, unmergeSite } from '../../src/peft/merge.ts'
 import { f32, type HostTensor } from '../../src/tensor/host-tensor.ts'
 
 interface Numbers {
@@ -42,7 +42,7 @@ function expectClose(ours: HostTensor | undefined, theirs: Numbers | undefined, 
     expect(Math.abs((values[i] ?? Number.NaN) - wanted)).toBeLessThanOrEqual(relative * Math.max(0.5, Math.abs(wanted)))
 }
 
-function layerOf(golden: Case): { site: SiteWeights; updates: SiteUpdate[] } {
+function layerOf(golden: Case): { site: SiteWeights; updates: (LowRankChange & { readonly adapter: string })[] } {
   const { kind, dtype, weight, bias, adapters } = golden
   return {
     site: {
