@@ -2,32 +2,8 @@
  * @file What the layout of an adapter says: its sites, its tensors, the token rows it trains. Types alone.
  * Must not know how a layout is found, tensor values, graphs or files.
  */
-import type { SiteModule } from '../models/modules.ts'
-import type { ScaleOptions, SiteScale } from './patterns.ts'
-import type { TargetOptions } from './target-match.ts'
+import type { AdapterSite, TensorRole } from './method.ts'
 import type { TargetResolution } from './targets.ts'
-
-/** The fields of a LoraConfig that decide which tensors there are, as adapter_config.json spells them. */
-export interface LayoutOptions extends TargetOptions, ScaleOptions {
-  readonly rank_pattern?: Readonly<Record<string, number>> | undefined
-  readonly alpha_pattern?: Readonly<Record<string, number>> | undefined
-  readonly bias?: 'none' | 'all' | 'lora_only' | undefined
-  readonly use_dora?: boolean | undefined
-  readonly lora_bias?: boolean | undefined
-  readonly fan_in_fan_out?: boolean | undefined
-  readonly init_lora_weights?: boolean | string | undefined
-  readonly trainable_token_indices?: readonly number[] | Readonly<Record<string, readonly number[]>> | null | undefined
-}
-
-export type TensorRole =
-  | 'lora_A' // f32[r, in]; of an embedding f32[r, tokens]
-  | 'lora_B' // f32[out, r]
-  | 'lora_bias' // f32[out], added to B's output before scaling
-  | 'magnitude' // f32[out], DoRA's
-  | 'bias' // a base bias that is trained
-  | 'saved' // a parameter of a modules_to_save module
-  | 'tokens' // rows that stand in for rows of an embedding
-  | 'base' // a frozen base parameter that PEFT writes besides
 
 export interface AdapterTensor {
   /** Name inside lowrank: the file's key without its prefix, so unique in an adapter. */
@@ -43,16 +19,6 @@ export interface AdapterTensor {
   readonly trained: boolean
   /** Id of the tensor whose values PEFT writes once more under this key. */
   readonly sameAs?: string
-}
-
-/** One module that LoRA sits on, with the ids of its tensors. */
-export interface AdapterSite extends SiteModule, SiteScale {
-  readonly a: string
-  readonly b: string
-  /** With `lora_bias`. */
-  readonly bBias?: string
-  /** With DoRA. */
-  readonly magnitude?: string
 }
 
 /** Rows of an embedding that are trained. */

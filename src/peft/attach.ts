@@ -5,8 +5,8 @@
 import type { Builder } from '../graph/builder.ts'
 import type { Node } from '../graph/types.ts'
 import { dropoutFactors, type Layer, type Wiring } from '../models/net.ts'
-import type { AdapterLayout, AdapterTensor, TokenRows } from './layout.ts'
-import { applyLora } from './methods/lora.ts'
+import type { AdapterLayout, AdapterTensor, TokenRows } from './adapter-layout.ts'
+import { idAt } from './method.ts'
 
 /** What sits on the base: an adapter, or (for full fine-tuning) trained copies of everything. */
 export interface Attached {
@@ -91,7 +91,8 @@ function adaptLayer(g: Builder, bound: Bound, layer: Layer, x: Node, y: Node, ke
     const at = input.type.shape.length === 3 ? keys.tokens : keys.rows
     return g.mul(input, dropoutFactors(g, at, `${path}.lora_dropout`, rate, input))
   }
-  return applyLora({ g, layer, site, x, parameter, dropout, rowWeight: adapter.rowWeight }, y)
+  const own = (name: string): Node => parameter(idAt(site, name))
+  return site.method.apply({ g, layer, site, x, parameter: own, dropout, rowWeight: adapter.rowWeight }, y)
 }
 
 interface RowReplacement {

@@ -7,7 +7,8 @@
 import { allPaths, lastSegment, type ModuleInfo } from '../models/modules.ts'
 import { LowrankError } from '../support/errors.ts'
 import { nearest } from '../support/nearest.ts'
-import type { AdapterSite, AdapterTensor, LayoutOptions, TokenRows } from './adapter-layout.ts'
+import type { AdapterTensor, TokenRows } from './adapter-layout.ts'
+import type { AdapterSite, LayoutOptions } from './method.ts'
 import { listSome } from './target-report.ts'
 
 /** A `modules_to_save` match: the module named, and those under it that hold parameters. */

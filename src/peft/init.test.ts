@@ -1,9 +1,10 @@
 import { describe, expect, it } from 'vitest'
 import type { ModuleInfo } from '../models/modules.ts'
 import { f32, type HostTensor, tensor } from '../tensor/host-tensor.ts'
-import { initAdapter, initSite } from './init.ts'
+import { initAdapter } from './init.ts'
 import { type AdapterSite, type LayoutOptions, layoutAdapter } from './layout.ts'
 import { storeLike } from './low-rank-update.ts'
+import { initSite } from './methods/lora-start.ts'
 
 const parameters = (out: number, width: number) => [
   { name: 'weight', shape: [out, width] },

@@ -6,9 +6,10 @@
 import type { ModuleInfo } from '../models/modules.ts'
 import { LowrankError } from '../support/errors.ts'
 import type { HostTensor } from '../tensor/host-tensor.ts'
-import type { AdapterLayout, AdapterTensor } from './layout.ts'
+import type { AdapterLayout, AdapterTensor } from './adapter-layout.ts'
 import { asF32, storeLike } from './low-rank-update.ts'
 import { checkFinite, mergeBias, mergeSite, replaceRows, type SiteUpdate } from './merge.ts'
+import { idAt } from './method.ts'
 
 /** An adapter to merge. */
 export interface MergeAdapter {
@@ -98,17 +99,12 @@ function mergedParameter(
 function updateAt(module: ModuleInfo, { name, layout, values, weight = 1 }: MergeAdapter): SiteUpdate[] {
   const site = layout.sites.find(({ path }) => path === module.path)
   if (!site) return []
-  const [a, b] = [tensorOf(values, site.a, name), tensorOf(values, site.b, name)]
-  return [
-    {
-      adapter: name,
-      a,
-      b,
-      scale: site.scale * weight,
-      ...(site.bBias ? { bBias: tensorOf(values, site.bBias, name) } : {}),
-      ...(site.magnitude ? { magnitude: tensorOf(values, site.magnitude, name) } : {}),
-    },
-  ]
+  const update = site.method.update?.(site, (tensor) => tensorOf(values, idAt(site, tensor), name))
+  if (!update)
+    throw new LowrankError('unsupported', `adapter ${name}: ${site.method.type} cannot be merged into a base`, {
+      field: 'peft_type',
+    })
+  return [{ ...update, adapter: name, scale: update.scale * weight }]
 }
 
 const withoutBias = ({ bBias: _, ...update }: SiteUpdate): SiteUpdate => update

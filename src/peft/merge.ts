@@ -8,20 +8,34 @@ import { LowrankError } from '../support/errors.ts'
 import type { HostTensor } from '../tensor/host-tensor.ts'
 import { asF32, forEachRow, outputNorms, rowFactors, storeLike } from './low-rank-update.ts'
 
-/** One adapter's tensors at one site. */
-export interface SiteUpdate {
-  /** The adapter's name, for errors. */
-  readonly adapter: string
+interface Change {
+  /** alpha / r (or alpha / √r) times the adapter's weight; 1 where a method has no scale. */
+  readonly scale: number
+  /** f32[out], with lora_bias. */
+  readonly bBias?: HostTensor | undefined
+}
+
+/** W += scale·B·A, or DoRA's rescaling of that. */
+export interface LowRankChange extends Change {
   /** f32[r, in] */
   readonly a: HostTensor
   /** f32[out, r] */
   readonly b: HostTensor
-  /** alpha / r (or alpha / √r) times the adapter's weight. */
-  readonly scale: number
-  /** f32[out], with lora_bias. */
-  readonly bBias?: HostTensor | undefined
   /** f32[out], with DoRA. */
   readonly magnitude?: HostTensor | undefined
+}
+
+/** Any other change of a weight, in place, in its stored layout. */
+export interface FoldedChange extends Change {
+  fold(weight: Float32Array, site: SiteWeights, scale: number): void
+  unfold(weight: Float32Array, site: SiteWeights, scale: number): void
+}
+
+/** What one adapter does to one site when it is merged. */
+export type SiteChange = LowRankChange | FoldedChange
+export type SiteUpdate = SiteChange & {
+  /** The adapter's name, for errors. */
+  readonly adapter: string
 }
 
 /** A base layer: its weight as stored, `[out, in]` or `[in, out]` for Conv1D, `[tokens, width]` for an embedding. */
@@ -64,6 +78,10 @@ export function unmergeSite(site: SiteWeights, updates: readonly SiteUpdate[], m
   const name = `${site.path}.weight`
   const work = asF32(merged.weight, name).slice()
   for (const [index, update] of [...updates.entries()].reverse()) {
+    if ('fold' in update) {
+      update.unfold(work, site, update.scale)
+      continue
+    }
     const factor = merged.factors[index]
     const factors = rowFactors(site.kind !== 'linear', update.a, update.b, name)
     forEachRow(factors, update.scale, (row, i) => {
@@ -85,6 +103,10 @@ function addUpdate(
   work: Float32Array,
   update: SiteUpdate,
 ): Float32Array | undefined {
+  if ('fold' in update) {
+    update.fold(work, site, update.scale)
+    return undefined
+  }
   const transposed = site.kind !== 'linear'
   const name = `${site.path}.weight`
   const low = rowFactors(transposed, update.a, update.b, name)
@@ -113,7 +135,7 @@ function doraFactors(
   transposed: boolean,
   base: Float32Array,
   low: ReturnType<typeof rowFactors>,
-  { magnitude, scale, adapter }: SiteUpdate,
+  { magnitude, scale, adapter }: LowRankChange & { adapter: string },
 ): Float32Array {
   const norms = outputNorms(transposed, base, low, scale)
   const wanted = magnitude ? asF32(magnitude, `${adapter}: lora_magnitude_vector`) : norms

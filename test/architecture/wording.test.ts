@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest'
 import { read, repositoryFiles } from './source.ts'
 
 // Spelt in halves, so that this file is not its own first find.
-const FOREIGN = ['/wo' + 'rk/', '/tm' + 'p/lab', '/op' + 't/', '/ro' + 'ot/', '/ho' + 'me/', '.lib' + 'rary/']
+const FOREIGN = ['/wo' + 'rk/', '/tm' + 'p/lab', '/op' + 't/peer', '/ro' + 'ot/', '/ho' + 'me/', '.lib' + 'rary/']
 const BESIDE = '..' + '/shared'
 /** The one file that knows where material beside the repository may lie. */
 const BESIDE_HOME = 'test/setup/shared.ts'

@@ -1,79 +1,70 @@
 /**
- * @file What LoRA computes at a layer (arXiv 2106.09685), with rsLoRA's scale, DoRA (arXiv 2402.09353) and a bias on B.
- * Must not know files, training or which adapter it belongs to.
+ * @file LoRA (arXiv 2106.09685) as a method: its tensors at a module under PEFT's keys, how it starts, what it computes,
+ * what merging adds. Must not know which modules were chosen, files or training.
  */
-import type { Builder } from '../../graph/builder.ts'
-import type { Node } from '../../graph/types.ts'
-import type { Layer } from '../../models/net.ts'
-import type { AdapterSite } from '../layout.ts'
+import type { SiteModule } from '../../models/modules.ts'
+import { LowrankError } from '../../support/errors.ts'
+import type { LayoutOptions, Method, SiteTensor } from '../method.ts'
+import { type SiteScale, siteScale } from '../patterns.ts'
+import { applyLora } from './lora-graph.ts'
+import { startLora } from './lora-start.ts'
 
-/** One adapter at one layer. */
-export interface Application {
-  readonly g: Builder
-  readonly layer: Layer
-  readonly site: AdapterSite
-  /** The layer's input: activations, or token ids of an embedding. */
-  readonly x: Node
-  /** A tensor of the adapter by its id. */
-  parameter(id: string): Node
-  /** Dropout on A's input; the identity outside training. */
-  dropout(x: Node): Node
-  /** `f32[batch]`: how much each row of the batch takes of this adapter; absent where all take all of it. */
-  readonly rowWeight?: Node | undefined
+export const lora: Method = {
+  type: 'LORA',
+  plan(module, options, loaded) {
+    checkLoraBias(module, options)
+    const size = siteScale(options, module.path)
+    return { size, tensors: loraTensors(module, size, options), notes: rankNotes(module, size, options, loaded) }
+  },
+  start: startLora,
+  apply: applyLora,
+  update: ({ scale, ids }, value) => ({
+    a: value('a'),
+    b: value('b'),
+    scale,
+    ...(ids.bBias ? { bBias: value('bBias') } : {}),
+    ...(ids.magnitude ? { magnitude: value('magnitude') } : {}),
+  }),
 }
 
-/** The layer's output with the adapter: `y + s·B·A·x`, or DoRA's rescaling of it. */
-export function applyLora(io: Application, y: Node): Node {
-  const { site } = io
-  if (site.kind === 'embedding')
-    return site.magnitude ? dora(io, y, y, embeddingUpdate(io)) : io.g.add(y, embeddingUpdate(io))
-  const dropped = io.dropout(io.x)
-  const update = linearUpdate(io, dropped)
-  if (!site.magnitude) return io.g.add(y, update)
-  // PEFT rescales the undropped product when nothing is dropped, and a second, dropped product when something is.
-  return dora(io, y, io.layer.product(dropped), update)
+function loraTensors(module: SiteModule, { r }: SiteScale, options: LayoutOptions): Record<string, SiteTensor> {
+  const { kind, inFeatures, outFeatures } = module
+  const [a, b] =
+    kind === 'embedding' ? ['lora_embedding_A', 'lora_embedding_B'] : (['lora_A.weight', 'lora_B.weight'] as const)
+  return {
+    a: { key: a, role: 'lora_A', shape: [r, inFeatures] },
+    b: { key: b, role: 'lora_B', shape: [outFeatures, r] },
+    ...(options.lora_bias ? { bBias: { key: 'lora_B.bias', role: 'lora_bias', shape: [outFeatures] } } : {}),
+    ...(options.use_dora
+      ? { magnitude: { key: 'lora_magnitude_vector', role: 'magnitude', shape: [outFeatures] } }
+      : {}),
+  }
 }
 
-function linearUpdate(io: Application, x: Node): Node {
-  const { g, site } = io
-  const scale = scaleOf(io, x.type.shape.length)
-  const update = g.lowRank(x, io.parameter(site.a), io.parameter(site.b), scale)
-  return site.bBias ? g.add(update, g.mul(io.parameter(site.bBias), scale)) : update
+function checkLoraBias({ kind, path }: SiteModule, options: LayoutOptions): void {
+  if (!options.lora_bias) return
+  const refuse = (why: string): never => {
+    throw new LowrankError('config', `lora_bias: ${why}`, { field: 'lora_bias' })
+  }
+  const init = options.init_lora_weights ?? true
+  if (options.use_dora) refuse('cannot be combined with use_dora')
+  if (typeof init === 'string') refuse(`cannot be combined with init_lora_weights ${JSON.stringify(init)}`)
+  if (kind === 'embedding') refuse(`is not possible on an embedding, which ${path} is`)
 }
 
-/** Columns of A are picked by token; then B. */
-function embeddingUpdate(io: Application): Node {
-  const { g, site, x } = io
-  const picked = g.gather(g.transpose(io.parameter(site.a), { perm: [1, 0] }), x)
-  return g.matmul(g.mul(picked, scaleOf(io, picked.type.shape.length)), io.parameter(site.b), { transB: true })
-}
-
-/** The scale as a scalar, or shaped to meet the rows of an activation of `rank` axes. */
-function scaleOf({ g, site, rowWeight }: Application, rank: number): Node {
-  if (!rowWeight) return g.scalar(site.scale)
-  const rows = g.reshape(rowWeight, { shape: [rowWeight.type.shape[0] ?? 1, ...Array<number>(rank - 1).fill(1)] })
-  return g.mul(rows, site.scale)
-}
-
-/** `y + (f − 1)·product + f·update` with `f = magnitude / ‖W + s·BA‖`: the base's bias is not rescaled. */
-function dora(io: Application, y: Node, product: Node, update: Node): Node {
-  const { g, site } = io
-  const factor = g.div(io.parameter(site.magnitude ?? ''), directionNorm(io))
-  return g.add(y, g.add(g.mul(g.sub(factor, 1), product), g.mul(factor, update)))
-}
-
-/**
- * Length of each output's row of W + s·BA, a constant to the gradient (DoRA, section 4.3). Expanded as
- * ‖W‖² + 2s⟨W, BA⟩ + s²‖BA‖², so that B·A is never formed.
- */
-function directionNorm({ g, layer, site, parameter }: Application): Node {
-  const [a, b, w] = [parameter(site.a), parameter(site.b), layer.weight]
-  const outputs = site.kind === 'linear' ? 0 : 1
-  const weightSquares = g.sum(g.mul(w, w), { axes: [1 - outputs] })
-  const projected = g.matmul(w, a, { transA: outputs === 1, transB: true })
-  const cross = g.sum(g.mul(projected, b), { axes: [1] })
-  const gram = g.matmul(a, a, { transB: true })
-  const updateSquares = g.sum(g.mul(g.matmul(b, gram), b), { axes: [1] })
-  const s = site.scale
-  return g.detach(g.sqrt(g.add(weightSquares, g.add(g.mul(cross, 2 * s), g.mul(updateSquares, s * s)))))
+/** A rank above the smaller side only wastes room; above the larger side it cannot be meant. */
+function rankNotes(
+  { path, inFeatures, outFeatures }: SiteModule,
+  { r }: SiteScale,
+  options: LayoutOptions,
+  loaded: boolean,
+): string[] {
+  if (!Number.isInteger(r) || r <= 0)
+    throw new LowrankError('config', `r: the rank at ${path} is ${r}; it must be a whole number above 0`, {
+      field: r === options.r ? 'r' : 'rank_pattern',
+    })
+  const size = `${path} is ${outFeatures} by ${inFeatures}`
+  if (r > Math.max(inFeatures, outFeatures) && !loaded)
+    throw new LowrankError('config', `r: rank ${r} is above the larger side of the matrix: ${size}`, { field: 'r' })
+  return r > Math.min(inFeatures, outFeatures) ? [`r: rank ${r} is above the smaller side of the matrix: ${size}`] : []
 }
