@@ -1,0 +1,104 @@
+"""One LoRA training step of PyTorch + PEFT, timed: the peer that `lowrank bench` measures itself against.
+
+Builds the model of a config.json (random weights, or those of a folder with safetensors), puts LoRA on every
+linear layer and takes AdamW steps on random tokens. Prints one JSON line. It must not know lowrank.
+"""
+
+import argparse
+import json
+import os
+import time
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+
+import torch
+import peft
+import transformers
+from transformers import AutoConfig, AutoModelForCausalLM
+
+
+def peak_memory_bytes():
+    """Highest resident size of this process so far; 0 where /proc does not tell."""
+    try:
+        with open("/proc/self/status") as status:
+            for line in status:
+                if line.startswith("VmHWM:"):
+                    return int(line.split()[1]) * 1024
+    except OSError:
+        pass
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def build(args):
+    config = AutoConfig.from_pretrained(args.model)
+    folder = args.model if os.path.isdir(args.model) else os.path.dirname(args.model)
+    has_weights = any(name.endswith(".safetensors") for name in os.listdir(folder or "."))
+    if has_weights:
+        model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, attn_implementation=args.attention)
+    else:
+        model = AutoModelForCausalLM.from_config(config, dtype=torch.float32, attn_implementation=args.attention)
+    if args.checkpointing:
+        model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+        model.enable_input_require_grads()
+    lora = peft.LoraConfig(r=args.rank, lora_alpha=2 * args.rank, target_modules="all-linear", task_type="CAUSAL_LM")
+    model = peft.get_peft_model(model, lora)
+    model.config.use_cache = False
+    model.train()
+    return model, config
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--model", required=True, help="config.json, or a folder that holds it (and maybe weights)")
+    parser.add_argument("--seq", type=int, default=512)
+    parser.add_argument("--batch", type=int, default=1)
+    parser.add_argument("--rank", type=int, default=8)
+    parser.add_argument("--steps", type=int, default=5, help="timed steps, after --warmup")
+    parser.add_argument("--warmup", type=int, default=2)
+    parser.add_argument("--threads", type=int, default=0)
+    parser.add_argument("--attention", default="sdpa")
+    parser.add_argument("--checkpointing", action="store_true")
+    args = parser.parse_args()
+    if args.threads:
+        torch.set_num_threads(args.threads)
+    torch.manual_seed(0)
+
+    model, config = build(args)
+    trained = [p for p in model.parameters() if p.requires_grad]
+    optimizer = torch.optim.AdamW(trained, lr=2e-4, weight_decay=0.0)
+    ids = torch.randint(0, config.vocab_size, (args.batch, args.seq))
+
+    seconds, losses = [], []
+    for step in range(args.warmup + args.steps):
+        begin = time.perf_counter()
+        loss = model(input_ids=ids, labels=ids).loss
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(trained, 1.0)
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+        losses.append(loss.item())
+        if step >= args.warmup:
+            seconds.append(time.perf_counter() - begin)
+    seconds.sort()
+    median = seconds[len(seconds) // 2]
+    print(
+        json.dumps(
+            {
+                "tokens_per_second": args.batch * args.seq / median,
+                "peak_memory_bytes": peak_memory_bytes(),
+                "seconds_per_step": seconds,
+                "losses": losses,
+                "torch": torch.__version__,
+                "peft": peft.__version__,
+                "transformers": transformers.__version__,
+                "threads": torch.get_num_threads(),
+            }
+        )
+    )
+
+
+if __name__ == "__main__":
+    main()

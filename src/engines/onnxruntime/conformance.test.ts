@@ -1,0 +1,4 @@
+import { runEngineCases } from '../../../test/setup/engine-cases.ts'
+import { onnxruntimeEngine } from './index.ts'
+
+runEngineCases(onnxruntimeEngine())

@@ -1,0 +1,46 @@
+/**
+ * @file The onnxruntime engine: a graph becomes one ONNX model in which a whole step runs, on the CPU, in a thread of its
+ * own. Must not know models or training.
+ */
+import { availableParallelism } from 'node:os'
+import { checkedWeights, checkState, refuseUnsupported, throwIfStopped } from '../../engine/check.ts'
+import type { CompileOptions, Engine, Executable } from '../../engine/engine.ts'
+import { isWeightRef } from '../../engine/engine.ts'
+import type { Graph } from '../../graph/types.ts'
+import { symbolsOf } from '../../tensor/dim.ts'
+import { createExecutable } from './executable.ts'
+import { keptComposites, lowerings } from './lowerings.ts'
+import { lowerGraph } from './model.ts'
+import type { SessionSettings } from './protocol.ts'
+import { WorkerClient } from './worker-client.ts'
+
+/** ONNX Runtime on the CPU. One worker thread an engine; its executables take turns. */
+export function onnxruntimeEngine(): Engine {
+  const client = new WorkerClient()
+
+  async function compile(graph: Graph, options: CompileOptions): Promise<Executable> {
+    throwIfStopped(options.signal)
+    refuseUnsupported('onnxruntime', graph, (op) => op === 'input' || op in lowerings)
+    checkState(graph, options.state ?? {})
+    const weights = checkedWeights(graph, options)
+    const { bytes, held, ...model } = lowerGraph(graph, weights)
+    const halves = [...weights.values()].some((w) => isWeightRef(w) && w.dtype !== 'f32')
+    const settings = settingsFor(graph, options, halves)
+    const request = { kind: 'compile', model: bytes, held, settings } as const
+    const { session } = await client.request(request, [bytes.buffer as ArrayBuffer])
+    const weightShapes = new Map([...weights].map(([name, { shape }]) => [name, shape]))
+    return createExecutable(client, { graph, model, options, session, weightShapes })
+  }
+
+  return { name: 'onnxruntime', composites: keptComposites, compile, dispose: () => client.dispose() }
+}
+
+function settingsFor(graph: Graph, options: CompileOptions, foldsCasts: boolean): SessionSettings {
+  return {
+    threads: options.threads ?? availableParallelism(),
+    // Who recomputes asks for memory before speed: packed copies of the weights are most of what is left.
+    sharesWeights: graph.nodes.some((node) => node.op === 'barrier'),
+    plansMemory: !graph.nodes.some((node) => node.type.shape.some((d) => symbolsOf(d).length > 0)),
+    foldsCasts,
+  }
+}

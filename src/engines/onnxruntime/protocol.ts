@@ -1,0 +1,49 @@
+/** @file What the main thread and the worker say to each other. Tensors are named as the ONNX model names them. */
+import type { HostTensor } from '../../tensor/host-tensor.ts'
+
+export type NamedTensors = Readonly<Record<string, HostTensor>>
+
+export interface SessionSettings {
+  readonly threads: number
+  /** Keep one copy of each weight, the mapped one, where products would pack their own. */
+  readonly sharesWeights: boolean
+  /** Plan one block of memory a set of input shapes. */
+  readonly plansMemory: boolean
+  /** Turn half-precision weights into f32 once, at load. */
+  readonly foldsCasts: boolean
+}
+
+export type Request =
+  | {
+      readonly kind: 'compile'
+      readonly model: Uint8Array
+      readonly held: NamedTensors
+      readonly settings: SessionSettings
+    }
+  | {
+      readonly kind: 'run'
+      readonly session: number
+      readonly feeds: NamedTensors
+      /** Values to send back. */
+      readonly fetch: readonly string[]
+      /** State input, and the value that becomes its next one. */
+      readonly carry: readonly (readonly [input: string, value: string])[]
+    }
+  | { readonly kind: 'write'; readonly session: number; readonly values: NamedTensors }
+  | { readonly kind: 'read'; readonly session: number; readonly names: readonly string[] }
+  | { readonly kind: 'release'; readonly session: number }
+
+export interface Envelope {
+  readonly id: number
+  readonly request: Request
+}
+
+/** `session` answers compile; `tensors` answers run and read. */
+export type Reply =
+  | { readonly id: number; readonly session: number; readonly tensors: NamedTensors }
+  | { readonly id: number; readonly error: string }
+
+/** What the worker is born with: a counter of requests sent and not yet answered, for draining at exit. */
+export interface WorkerStart {
+  readonly inFlight: SharedArrayBuffer
+}

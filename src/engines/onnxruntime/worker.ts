@@ -1,0 +1,150 @@
+/**
+ * @file The thread that ONNX Runtime works in: creating and running sessions block their thread. Keeps state between
+ * runs, so that adapters and moments cross threads only when someone asks. Must not know graphs.
+ */
+import { parentPort, workerData } from 'node:worker_threads'
+import { InferenceSession, Tensor } from 'onnxruntime-node'
+import type { DType } from '../../tensor/dtype.ts'
+import type { HostTensor } from '../../tensor/host-tensor.ts'
+import type { Envelope, NamedTensors, Reply, Request, SessionSettings, WorkerStart } from './protocol.ts'
+
+interface Loaded {
+  readonly session: InferenceSession
+  readonly held: Readonly<Record<string, Tensor>>
+  readonly state: Map<string, Tensor>
+}
+
+const TYPE: { readonly [K in Exclude<DType, 'bf16'>]: Tensor.Type } = {
+  f32: 'float32',
+  f16: 'float16',
+  i64: 'int64',
+  i32: 'int32',
+  u32: 'uint32',
+  u8: 'uint8',
+  bool: 'bool',
+}
+const DTYPE = new Map(Object.entries(TYPE).map(([dtype, type]) => [type, dtype as Exclude<DType, 'bf16'>]))
+
+const sessions = new Map<number, Loaded>()
+let count = 0
+
+async function compile({ model, held, settings }: Extract<Request, { kind: 'compile' }>): Promise<number> {
+  const session = await InferenceSession.create(model, sessionOptions(settings))
+  const tensors = Object.fromEntries(Object.entries(held).map(([name, value]) => [name, toOrt(value)]))
+  sessions.set(++count, { session, held: tensors, state: new Map() })
+  return count
+}
+
+function sessionOptions(settings: SessionSettings): InferenceSession.SessionOptions {
+  return {
+    executionProviders: ['cpu'],
+    intraOpNumThreads: settings.threads,
+    interOpNumThreads: 1,
+    executionMode: 'sequential',
+    // Its optimizers would merge recomputed nodes with their originals and reorder; the graph arrives optimized.
+    graphOptimizationLevel: settings.foldsCasts ? 'basic' : 'disabled',
+    enableMemPattern: settings.plansMemory,
+    // Errors are thrown; printing them as well would be noise on the user's terminal.
+    logSeverityLevel: 4,
+    extra: {
+      session: {
+        // Locations of weights are relative to the root: a model may have its files anywhere.
+        model_external_initializers_file_folder_path: '/',
+        ...(settings.sharesWeights ? { disable_prepacking: '1' } : {}),
+      },
+      ...(settings.foldsCasts ? { optimization: { disable_specified_optimizers: OTHER_OPTIMIZERS } } : {}),
+    },
+  }
+}
+
+/** Everything at level "basic" but constant folding. */
+const OTHER_OPTIMIZERS = 'CommonSubexpressionElimination'
+
+async function run({ session: id, feeds, fetch, carry }: Extract<Request, { kind: 'run' }>): Promise<NamedTensors> {
+  const { session, held, state } = loaded(id)
+  const inputs: Record<string, Tensor> = { ...held, ...Object.fromEntries(state) }
+  for (const [name, value] of Object.entries(feeds)) inputs[name] = toOrt(value)
+  const wanted = new Set([...fetch, ...carry.map(([, value]) => value)])
+  const outputs = await session.run(inputs, [...wanted])
+  const value = (name: string): Tensor => {
+    const found = outputs[name]
+    if (!found) throw new Error(`the run gave no '${name}'`)
+    return found
+  }
+  for (const [input, name] of carry) state.set(input, value(name))
+  // What stays as state must not be transferred away: it is copied.
+  const kept = new Set(carry.map(([, name]) => name))
+  return Object.fromEntries(
+    fetch.map((name) => [name, kept.has(name) ? copied(toHost(value(name))) : toHost(value(name))]),
+  )
+}
+
+function read({ session, names }: Extract<Request, { kind: 'read' }>): NamedTensors {
+  const { state } = loaded(session)
+  return Object.fromEntries(
+    names.map((name) => {
+      const value = state.get(name)
+      if (!value) throw new Error(`state '${name}' is not set`)
+      return [name, copied(toHost(value))]
+    }),
+  )
+}
+
+async function answer(request: Request): Promise<{ session: number; tensors: NamedTensors }> {
+  switch (request.kind) {
+    case 'compile':
+      return { session: await compile(request), tensors: {} }
+    case 'run':
+      return { session: request.session, tensors: await run(request) }
+    case 'read':
+      return { session: request.session, tensors: read(request) }
+    case 'write':
+      for (const [name, value] of Object.entries(request.values)) loaded(request.session).state.set(name, toOrt(value))
+      return { session: request.session, tensors: {} }
+    case 'release':
+      await loaded(request.session).session.release()
+      sessions.delete(request.session)
+      return { session: request.session, tensors: {} }
+  }
+}
+
+function loaded(id: number): Loaded {
+  const found = sessions.get(id)
+  if (!found) throw new Error(`no session ${id}`)
+  return found
+}
+
+function toOrt({ dtype, shape, data }: HostTensor): Tensor {
+  if (dtype === 'bf16') throw new Error('bf16 tensors cannot enter a graph')
+  return new Tensor(TYPE[dtype], data as never, shape)
+}
+
+function toHost(tensor: Tensor): HostTensor {
+  const dtype = DTYPE.get(tensor.type)
+  if (dtype === undefined) throw new Error(`the run gave a ${tensor.type}`)
+  return { dtype, shape: [...tensor.dims], data: tensor.data } as HostTensor
+}
+
+function copied(tensor: HostTensor): HostTensor {
+  return { ...tensor, data: tensor.data.slice() } as HostTensor
+}
+
+const { inFlight } = workerData as WorkerStart
+const open = new Int32Array(inFlight)
+// One request after another: a session runs one thing at a time, and state follows the order of requests.
+let queue = Promise.resolve()
+
+parentPort?.on('message', ({ id, request }: Envelope) => {
+  queue = queue.then(async () => {
+    let reply: Reply
+    try {
+      reply = { id, ...(await answer(request)) }
+    } catch (error) {
+      reply = { id, error: error instanceof Error ? error.message : String(error) }
+    }
+    const buffers = 'tensors' in reply ? Object.values(reply.tensors).map((t) => t.data.buffer as ArrayBuffer) : []
+    parentPort?.postMessage(reply, [...new Set(buffers)])
+    Atomics.sub(open, 0, 1)
+    Atomics.notify(open, 0)
+  })
+})
