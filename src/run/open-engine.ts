@@ -5,11 +5,12 @@ import { LowrankError } from '../support/errors.ts'
 export type EngineName = 'onnxruntime' | 'reference'
 
 const engines: { readonly [N in EngineName]?: () => Promise<Engine> } = {
+  onnxruntime: async () => (await import('../engines/onnxruntime/index.ts')).onnxruntimeEngine(),
   reference: async () => (await import('../engines/reference/index.ts')).referenceEngine(),
 }
 
 /** Fastest first. */
-export const engineNames: readonly EngineName[] = ['reference']
+export const engineNames: readonly EngineName[] = ['onnxruntime', 'reference']
 
 /** Opens an engine; `auto` is the fastest. The caller disposes it. */
 export async function openEngine(name: EngineName | 'auto'): Promise<Engine> {

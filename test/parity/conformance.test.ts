@@ -3,6 +3,7 @@ import { readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, describe, expect, it } from 'vitest'
 import type { Engine } from '../../src/engine/engine.ts'
+import { onnxruntimeEngine } from '../../src/engines/onnxruntime/index.ts'
 import { referenceEngine } from '../../src/engines/reference/index.ts'
 import { buildEvaluation, buildGradients, buildLogits, buildStep } from '../../src/train/step-graph.ts'
 import { optimizers } from '../../src/train/optimizers.ts'
@@ -15,7 +16,7 @@ import { batchOf, type Case, compile, feedsOf, fileKey, logitError, logitFeeds, 
 const DECODERS = /^(llama.*|mistral-window|qwen2|gpt2)$/
 const folder = process.env.LOWRANK_CASES ?? sharedPath('conformance', 'cases')
 const names = folder ? readdirSync(folder).filter((name) => DECODERS.test(name)) : []
-const engines: Engine[] = [referenceEngine()]
+const engines: Engine[] = [referenceEngine(), onnxruntimeEngine()]
 
 afterAll(async () => {
   for (const engine of engines) await engine.dispose()
