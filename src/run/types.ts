@@ -7,7 +7,7 @@ import type { ErrorCode } from '../support/errors.ts'
 /** Given beside a verb's options by whoever may stop it. */
 export interface Stoppable {
   /** Ends the work as Ctrl-C does: what can be saved is saved, everything is disposed. */
-  signal?: AbortSignal
+  signal?: AbortSignal | undefined
 }
 
 /** Something said aloud: a warning, a default that matters, what was found in a file. */

@@ -10,6 +10,9 @@ export type VerbFace<V extends VerbName> = (options: InputOf<V>, face: Face) => 
 
 const faces: { [V in VerbName]?: () => Promise<VerbFace<V>> } = {
   train: async () => (await import('./train.ts')).trainFace,
+  quickstart: async () => (await import('./quickstart.ts')).quickstartFace,
+  eval: async () => (await import('./eval.ts')).evalFace,
+  merge: async () => (await import('./merge.ts')).mergeFace,
   generate: async () => (await import('./generate.ts')).generateFace,
   chat: async () => (await import('./chat.ts')).chatFace,
   doctor: async () => (await import('./doctor.ts')).doctorFace,

@@ -100,7 +100,6 @@ export const mergeVerb = verb(
     ...modelAndAdapters,
     output: option('Output', text('FOLDER', 'a folder'), 'Model folder to write.'),
     overwrite: option('Output', boolean().default(false), 'Replace what the output folder holds.'),
-    safe: option('Output', boolean().default(true), 'Refuse to write weights that are not finite.'),
   },
   {
     examples: [

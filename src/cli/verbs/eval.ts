@@ -1,0 +1,20 @@
+/** @file `lowrank eval` at a terminal. Must not know how loss is measured. */
+import type { EvalOptions } from '../../config/verbs/index.ts'
+import { evaluate } from '../../run/evaluate.ts'
+import { count, significant } from '../../support/human.ts'
+import type { Face } from '../face.ts'
+import { followProgress } from '../progress.ts'
+
+export async function evalFace(options: EvalOptions, face: Face): Promise<undefined> {
+  const progress = followProgress(face.terminal)
+  const onProgress = face.json ? face.emit : progress.show
+  const result = await evaluate({ ...options, signal: face.signal, onProgress })
+  progress.end()
+  if (face.json) return void face.emit(result)
+  const { strong, faint } = face.terminal.out
+  const over = `${count(result.tokens)} labelled tokens in ${count(result.examples)} rows`
+  face.terminal.write(
+    `loss ${strong(result.loss.toFixed(4))}  perplexity ${strong(significant(result.perplexity, 4))}  ${faint(over)}\n`,
+  )
+  for (const [row, loss] of (result.losses ?? []).entries()) face.terminal.write(`${row}\t${loss.toFixed(6)}\n`)
+}
