@@ -101,7 +101,7 @@ function orderRow(random: RandomStream, from: Values): OrderRow {
     quantity: pick(from.amounts),
     city: pick(from.towns),
   }
-  return { prompt: `${say(pattern(random, pick), order)}\nJSON: `, completion: JSON.stringify(order) }
+  return { prompt: `${say(pattern(random, pick), order)} ->`, completion: JSON.stringify(order) }
 }
 
 /** A message with Q, P and C where amount and item, person and city belong. */
