@@ -11,8 +11,8 @@ import { readPeftFolder, writePeftFolder } from '../../formats/peft-folder.ts'
 import { readTensor, type WeightRef, writeSafetensors } from '../../formats/tensor-files.ts'
 import type { Model } from '../../models/causal-lm.ts'
 import { initialWeights } from '../../models/initial-weights.ts'
+import { adapterTensorsToSave, loadAdapterTensors } from '../../peft/adapter-tensors.ts'
 import { initAdapter } from '../../peft/init.ts'
-import { fileKey, matchKeys } from '../../peft/keys.ts'
 import { type AdapterLayout, layoutAdapter } from '../../peft/layout.ts'
 import { writeFileAtomic } from '../../support/atomic-write.ts'
 import { invariant } from '../../support/errors.ts'
@@ -61,7 +61,7 @@ async function loraSubject(settings: TrainSettings, given: ReadonlySet<string>, 
   if (adapter) refuseContradiction(settings, given, adapter.config, settings.adapter ?? '')
   const config = adapter?.config ?? (await newLoraConfig(settings, given))
   const layout = layoutAdapter(model.modules, config, { modelType: model.modelType, loaded: adapter !== undefined })
-  const brought = adapter && adapterValues(layout, model, adapter.tensors, settings.adapter ?? '')
+  const brought = adapter && loadAdapterTensors(layout, model.modules, adapter.tensors, settings.adapter)
   const weights = new Map<string, WeightRef | HostTensor>([...refs, ...(brought?.base ?? [])])
   const base = weightReader(weights)
   const start = async (): Promise<ReadonlyMap<string, HostTensor>> => {
@@ -77,7 +77,7 @@ async function loraSubject(settings: TrainSettings, given: ReadonlySet<string>, 
     start,
     write: async (target, values, facts) => {
       const card = renderModelCard({ config: saved, ...(facts ? { facts } : {}) })
-      await writePeftFolder(target, { config: saved, tensors: await adapterTensors(layout, values, base), card })
+      await writePeftFolder(target, { config: saved, tensors: await adapterTensorsToSave(layout, values, base), card })
     },
     parameters: countParameters(model),
     notes: [...(adapter?.warnings ?? []), ...layout.notes],
@@ -97,37 +97,6 @@ function trainedOf(
   rule?: Partial<GroupRule>,
 ): Trained {
   return { model, layout, groups: groupParameters(layout.tensors, rule), dropout, followsTies }
-}
-
-/** An adapter file's trained tensors by id, and the base tensors it brings along by name. */
-function adapterValues(
-  layout: AdapterLayout,
-  model: Model,
-  tensors: ReadonlyMap<string, HostTensor>,
-  file: string,
-): { trained: Map<string, HostTensor>; base: Map<string, HostTensor> } {
-  const found = [...tensors].map(([name, { shape }]) => ({ name, shape }))
-  const { keys, overrides } = matchKeys(layout, model.modules, found, file)
-  const held = (key: string): HostTensor => valueOf(tensors, key)
-  return {
-    trained: new Map([...keys].map(([id, key]) => [id, held(key)])),
-    base: new Map(overrides.map(({ module, parameter, key }) => [`${module}.${parameter}`, held(key)])),
-  }
-}
-
-/** What PEFT's save_pretrained would hold: trained tensors, their twins, and base tensors it copies besides. */
-async function adapterTensors(
-  layout: AdapterLayout,
-  values: ReadonlyMap<string, HostTensor>,
-  base: (name: string) => Promise<HostTensor>,
-): Promise<Map<string, HostTensor>> {
-  const out = new Map<string, HostTensor>()
-  for (const tensor of layout.tensors) {
-    const value = tensor.trained ? values.get(tensor.sameAs ?? tensor.id) : await base(tensor.source ?? tensor.id)
-    invariant(value, `${tensor.id} has no value to save`)
-    out.set(fileKey(tensor.id), value)
-  }
-  return out
 }
 
 async function fullSubject(settings: TrainSettings, folder: string): Promise<Subject> {
