@@ -5,7 +5,7 @@
 import { basename } from 'node:path'
 import type { Batches } from '../data/batches.ts'
 import type { Engine } from '../engine/engine.ts'
-import { LowrankError } from '../support/errors.ts'
+import { isLowrankError, LowrankError } from '../support/errors.ts'
 import type { HostTensor } from '../tensor/host-tensor.ts'
 import {
   type Checkpoint,
@@ -27,6 +27,7 @@ import { Evaluator } from './train/evaluator.ts'
 import { evaluationBatches, loadMaterial, type Material, trainingBatches } from './train/material.ts'
 import { openSession, recomputes, threadsOf } from './train/open-session.ts'
 import { finishedResult, RunFolder } from './train/run-folder.ts'
+import { sampleGenerations } from './train/samples.ts'
 import {
   type Effective,
   effectiveSettings,
@@ -189,7 +190,7 @@ interface End {
 async function* finish(
   folder: RunFolder,
   run: Run,
-  { session }: Work,
+  { session, engine }: Work,
   end: End,
 ): AsyncGenerator<TrainEvent, TrainResult> {
   const { subject, settings } = run
@@ -211,6 +212,7 @@ async function* finish(
   await subject.write(folder.path, values, factsOf(result))
   if (!stopped) await folder.writeResult(result)
   await writeReport(folder.path, { parameters: subject.parameters })
+  if (!stopped) yield* reportSamples(folder.path, run, engine)
   if (best)
     yield {
       type: 'notice',
@@ -218,6 +220,30 @@ async function* finish(
     }
   yield { type: 'done', result }
   return result
+}
+
+/** Adds samples to a report that stands already: a run is not lost for want of them. */
+async function* reportSamples(output: string, run: Run, engine: Engine): AsyncGenerator<TrainEvent, void> {
+  const { settings, subject, material, signal } = run
+  const { tokenizer } = material
+  if (settings.samples === 0 || !tokenizer) return
+  try {
+    const samples = await sampleGenerations({
+      output,
+      ...(settings.method === 'full' ? {} : { base: subject.folder }),
+      dataset: material.held ?? material.train,
+      tokenizer,
+      engine,
+      ...threadsOf(settings),
+      count: settings.samples,
+      parameters: subject.parameters,
+      signal,
+    })
+    await writeReport(output, { parameters: subject.parameters, samples })
+  } catch (error) {
+    if (!isLowrankError(error)) throw error
+    yield { type: 'notice', message: `the report has no samples: ${error.message}` }
+  }
 }
 
 /** The weights of the best evaluated step, which `--keep-best` kept a checkpoint of. */

@@ -47,6 +47,9 @@ export const savingOptions = {
   saveEvery: option(saving, integer(0).default(0), 'Checkpoint every so many; 0: each epoch.', { unit: 'steps' }),
   keep: option(saving, integer(1).default(3), 'Newest checkpoints kept.'),
   keepBest: option(saving, boolean().default(false), 'Leave the best evaluated weights as the result.'),
+  samples: option(saving, integer(0).default(3), 'Rows whose prompts the trained model answers in report.html.', {
+    unit: 'rows',
+  }),
   resume: option(saving, boolean().default(false), 'Continue the run in the output folder, bit for bit.'),
   overwrite: option(saving, boolean().default(false), 'Replace what the output folder holds.'),
 }

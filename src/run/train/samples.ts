@@ -83,7 +83,7 @@ function promptOf({ ids, labels }: Example): Prompt | undefined {
   const whole = first <= 1
   const cut = whole ? Math.min(Math.ceil(ids.length / 3), 32) : first
   if (cut < 1 || cut > MAX_PROMPT || cut >= ids.length) return undefined
-  const end = labels.subarray(cut).findIndex((label) => label === NO_LABEL)
+  const end = labels.subarray(cut).indexOf(NO_LABEL)
   const wanted = [...ids.subarray(cut, end < 0 ? ids.length : cut + end)].slice(0, MAX_ANSWER)
   // An answer gets a little more room than it needs, so that one that does not end is seen not to.
   return { ids: [...ids.subarray(0, cut)], wanted, room: Math.min(MAX_ANSWER, wanted.length + 8) }
