@@ -12,7 +12,7 @@ const CONFIG = {
   hidden_size: 16,
   num_attention_heads: 2,
   num_hidden_layers: 2,
-  initializer_range: 0.1,
+  initializer_range: 0.3,
 }
 
 describe('docs/adding-a-model.md', () => {
