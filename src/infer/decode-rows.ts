@@ -10,18 +10,22 @@ import { type DecodeGraph, rowWeightOf } from './decode-graph.ts'
 import type { GenerationPiece } from './request.ts'
 import type { Sequence } from './sequence.ts'
 
-/** Attention scores of a chunk are `heads · CHUNK · past`: small enough at any prompt length. */
-const CHUNK = 512
+/** What every run of a batch needs. */
+export interface DecodeContext {
+  readonly executable: Executable
+  readonly decode: DecodeGraph
+  /** Prompt tokens read in one run. */
+  readonly promptChunk: number
+  readonly signal: AbortSignal | undefined
+}
 
 /** Generates until every sequence has ended; yields text as it becomes certain. */
 export async function* decodeRows(
-  executable: Executable,
-  decode: DecodeGraph,
+  context: DecodeContext,
   sequences: readonly Sequence[],
-  signal: AbortSignal | undefined,
 ): AsyncGenerator<GenerationPiece> {
   for (const sequence of sequences) sequence.start()
-  let batch = new DecodeBatch(executable, decode, sequences, signal)
+  let batch = new DecodeBatch(context, sequences)
   await batch.clear()
   let scores = await batch.readPrompts()
   for (;;) {
@@ -47,43 +51,39 @@ interface Keys {
 
 class DecodeBatch {
   readonly sequences: readonly Sequence[]
-  readonly #executable: Executable
-  readonly #decode: DecodeGraph
-  readonly #signal: AbortSignal | undefined
+  readonly #context: DecodeContext
   readonly #keys: readonly Keys[]
   readonly #weights: Readonly<Record<string, HostTensor>>
 
   constructor(
-    executable: Executable,
-    decode: DecodeGraph,
+    context: DecodeContext,
     sequences: readonly Sequence[],
-    signal: AbortSignal | undefined,
     keys: readonly Keys[] = sequences.map(() => ({ positions: [], segments: [] })),
   ) {
-    this.#executable = executable
-    this.#decode = decode
+    this.#context = context
     this.sequences = sequences
-    this.#signal = signal
     this.#keys = keys
-    this.#weights = rowWeights(decode, sequences)
+    this.#weights = rowWeights(context.decode, sequences)
   }
 
   /** An empty cache. */
   async clear(): Promise<void> {
-    const empty = this.#decode.cache.map(({ name, kvHeads, headDim }) => [
+    const { executable, decode } = this.#context
+    const empty = decode.cache.map(({ name, kvHeads, headDim }) => [
       name,
       f32([this.sequences.length, kvHeads, 0, headDim], []),
     ])
-    await this.#executable.writeState(Object.fromEntries(empty))
+    await executable.writeState(Object.fromEntries(empty))
   }
 
   /** Feeds every prompt; gives the logits after each. */
   async readPrompts(): Promise<(Float32Array | undefined)[]> {
     const lengths = this.sequences.map(({ request }) => request.ids.length)
     const longest = Math.max(...lengths)
+    const { promptChunk } = this.#context
     const scores: (Float32Array | undefined)[] = []
-    for (let start = 0; start < longest; start += CHUNK) {
-      const size = Math.min(CHUNK, longest - start)
+    for (let start = 0; start < longest; start += promptChunk) {
+      const size = Math.min(promptChunk, longest - start)
       const endsHere = lengths.map((length) => length > start && length <= start + size)
       const found = await this.#run(
         size,
@@ -112,11 +112,12 @@ class DecodeBatch {
   /** The same batch with only the rows that go on. */
   async withoutEnded(): Promise<DecodeBatch> {
     const rows = this.sequences.flatMap((sequence, row) => (sequence.done ? [] : [row]))
-    const old = await this.#executable.readState(this.#decode.cache.map(({ name }) => name))
+    const { executable, decode } = this.#context
+    const old = await executable.readState(decode.cache.map(({ name }) => name))
     const kept = Object.entries(old).map(([name, value]) => [name, takeRows(value, rows)])
-    await this.#executable.writeState(Object.fromEntries(kept))
+    await executable.writeState(Object.fromEntries(kept))
     const pick = <T>(all: readonly T[]): T[] => rows.flatMap((row) => all.slice(row, row + 1))
-    return new DecodeBatch(this.#executable, this.#decode, pick(this.sequences), this.#signal, pick(this.#keys))
+    return new DecodeBatch(this.#context, pick(this.sequences), pick(this.#keys))
   }
 
   /** One run over `size` tokens a row; a row without a token at a place is padded there. */
@@ -127,7 +128,8 @@ class DecodeBatch {
     last: readonly number[],
     wanted: boolean,
   ): Promise<Float32Array[] | undefined> {
-    if (this.#signal?.aborted) throw new LowrankError('stopped', 'generation was stopped')
+    const { executable, signal } = this.#context
+    if (signal?.aborted) throw new LowrankError('stopped', 'generation was stopped')
     const [ids, positions, segments]: [number[], number[], number[]] = [[], [], []]
     for (const [row, keys] of this.#keys.entries()) {
       for (let t = 0; t < size; t++) {
@@ -161,7 +163,7 @@ class DecodeBatch {
       ...this.#weights,
     }
     const fetch = wanted ? ['logits'] : []
-    const { logits } = await this.#executable.run(feeds, { fetch, ...(this.#signal ? { signal: this.#signal } : {}) })
+    const { logits } = await executable.run(feeds, { fetch, ...(signal ? { signal } : {}) })
     if (!wanted) return undefined
     invariant(logits?.dtype === 'f32', 'the decode graph gives logits')
     return rowsOf(logits)

@@ -32,6 +32,8 @@ export interface GeneratorOptions {
   readonly threads?: number | undefined
   /** Requests that run together at most. @default 8 */
   readonly batchSize?: number | undefined
+  /** Prompt tokens read in one run: attention scores take `heads · promptChunk · past` numbers. @default 512 */
+  readonly promptChunk?: number | undefined
 }
 
 export interface RunOptions {
@@ -81,10 +83,11 @@ export class Generator {
       release = resolve
     })
     await before
+    const promptChunk = this.#options.promptChunk ?? 512
     try {
       for (const batch of this.#batches(sequences)) {
         const { decode, executable } = await this.#compile(batch[0]?.request.adapters ?? [], signal)
-        yield* decodeRows(executable, decode, batch, signal)
+        yield* decodeRows({ executable, decode, signal, promptChunk }, batch)
       }
       return sequences.map((sequence) => sequence.result())
     } finally {

@@ -13,7 +13,7 @@ import type { HostTensor } from '../tensor/host-tensor.ts'
 export interface LoadedAdapter {
   /** The name requests choose it by. */
   readonly name: string
-  readonly layout: AdapterLayout
+  readonly layout: Pick<AdapterLayout, 'sites' | 'tensors' | 'tokens'>
   /** Its trained tensors by id, f32. */
   readonly values: ReadonlyMap<string, HostTensor>
   /** Frozen base tensors that it brings along and that differ from the base's, by Hugging Face name. */

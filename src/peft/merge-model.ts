@@ -14,7 +14,7 @@ import { idAt } from './method.ts'
 /** An adapter to merge. */
 export interface MergeAdapter {
   readonly name: string
-  readonly layout: AdapterLayout
+  readonly layout: Pick<AdapterLayout, 'sites' | 'tensors' | 'tokens'>
   /** Its trained tensors by id. */
   readonly values: ReadonlyMap<string, HostTensor>
   /** Multiplies the scale of its updates; what it replaces (modules_to_save, biases, tokens) is taken as it is. @default 1 */

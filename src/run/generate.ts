@@ -72,7 +72,8 @@ export async function generateOne(
   }
 }
 
-function promptIds({ prompt, ids }: GenerateSettings, tokenizer: Tokenizer | undefined): readonly number[] {
+/** Ids of the prompt that settings name. */
+export function promptIds({ prompt, ids }: GenerateSettings, tokenizer: Tokenizer | undefined): readonly number[] {
   if (ids !== undefined) return ids
   if (!tokenizer)
     throw new LowrankError('missing', 'a prompt needs a tokenizer, and the model folder has no tokenizer.json', {

@@ -3,6 +3,7 @@ import { readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, describe, expect, it } from 'vitest'
 import type { Engine } from '../../src/engine/engine.ts'
+import { onnxruntimeEngine } from '../../src/engines/onnxruntime/index.ts'
 import { referenceEngine } from '../../src/engines/reference/index.ts'
 import { Generator } from '../../src/infer/generator.ts'
 import { sharedPath } from '../setup/shared.ts'
@@ -11,7 +12,7 @@ import { openCase } from './case.ts'
 const DECODERS = /^(llama.*|mistral-window|qwen2|gpt2)$/
 const folder = process.env.LOWRANK_CASES ?? sharedPath('conformance', 'cases')
 const names = folder ? readdirSync(folder).filter((name) => DECODERS.test(name)) : []
-const engines: Engine[] = [referenceEngine()]
+const engines: Engine[] = [referenceEngine(), onnxruntimeEngine()]
 
 afterAll(async () => {
   for (const engine of engines) await engine.dispose()
@@ -21,7 +22,7 @@ describe.skipIf(names.length === 0).each(engines)('greedy continuation on $name'
   it.each(names)('%s', async (name) => {
     const c = await openCase(join(folder ?? '', name))
     const { model, layout } = c.trained
-    const adapter = { name: 'golden', layout: { ...layout, notes: [] } as never, values: c.start, base: new Map() }
+    const adapter = { name: 'golden', layout, values: c.start, base: new Map() }
     const generator = new Generator({ engine, model, weights: c.weights, adapters: [adapter] })
     const request = { ids: c.golden.prompt_ids, maxTokens: c.golden.greedy_ids.length, adapters: [{ name: 'golden' }] }
     const [result] = await generator.run([request])

@@ -1,0 +1,70 @@
+/** @file Verbs on every decoder conformance case as its user runs them: evaluate, merge, open the merged folder anew. */
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, describe, expect, it } from 'vitest'
+import { referenceEngine } from '../../src/engines/reference/index.ts'
+import { prepare } from '../../src/engine/prepare.ts'
+import { readSafetensors } from '../../src/formats/tensor-files.ts'
+import { evaluate } from '../../src/run/evaluate.ts'
+import { generate } from '../../src/run/generate.ts'
+import { mergeAdapter } from '../../src/run/merge.ts'
+import { openModel } from '../../src/run/open-model.ts'
+import { buildLogits } from '../../src/train/step-graph.ts'
+import { sharedPath } from '../setup/shared.ts'
+import { type Golden, logitError, logitFeeds, required } from './case.ts'
+
+const DECODERS = /^(llama.*|mistral-window|qwen2|gpt2)$/
+const folder = process.env.LOWRANK_CASES ?? sharedPath('conformance', 'cases')
+const names = folder ? readdirSync(folder).filter((name) => DECODERS.test(name)) : []
+const temporary = mkdtempSync(join(tmpdir(), 'lowrank-use-'))
+const engines = ['reference', 'onnxruntime'] as const
+
+afterAll(() => rmSync(temporary, { recursive: true, force: true }))
+
+describe.skipIf(names.length === 0).each(engines)('use on %s', (engine) => {
+  describe.each(names)('%s', (name) => {
+    const path = (...parts: string[]): string => join(folder ?? '', name, ...parts)
+    const golden = (): Golden => JSON.parse(readFileSync(path('golden.json'), 'utf8'))
+    const [model, adapter] = [path('model'), [path('adapter')]]
+
+    it('evaluates to PEFT’s loss, and to the mean of its rows’', async () => {
+      const { eval_loss_adapter, eval_tokens } = golden()
+      const data = [path('train.jsonl')]
+      const found = await evaluate({ model, adapter, data, engine, perExample: true })
+      expect(Math.abs(found.loss - eval_loss_adapter)).toBeLessThan(1e-4)
+      expect(found.tokens).toBe(eval_tokens)
+      expect(found.perplexity).toBeCloseTo(Math.exp(found.loss), 6)
+      const rows = readFileSync(path('train.jsonl'), 'utf8').trim().split('\n').map((line) => JSON.parse(line).labels)
+      const counts = rows.map((labels: number[]) => labels.filter((label, t) => t > 0 && label !== -100).length)
+      const sum = required(found.losses, 'losses').reduce((total, loss, i) => total + loss * (counts[i] ?? 0), 0)
+      expect(found.losses?.length).toBe(found.examples)
+      expect(sum / found.tokens).toBeCloseTo(found.loss, 5)
+    })
+
+    it('merges to PEFT’s merged model, opened anew', async () => {
+      const output = join(temporary, `${engine}-${name}`)
+      await mergeAdapter({ model, adapter, output })
+      const logits = required((await readSafetensors(path('golden.safetensors'))).get('logits_merged'), 'logits')
+      expect(logitError(golden(), logits, await logitsOf(output, golden()))).toBeLessThan(1e-3)
+    })
+
+    it('generates PEFT’s greedy continuation', async () => {
+      const { prompt_ids, greedy_ids } = golden()
+      const events = generate({ model, adapter, ids: prompt_ids, maxTokens: greedy_ids.length, ignoreEos: true, engine })
+      let next = await events.next()
+      while (!next.done) next = await events.next()
+      expect(next.value.ids).toEqual(greedy_ids)
+    })
+  })
+})
+
+async function logitsOf(folder: string, golden: Golden) {
+  const { model, weights } = await openModel(folder)
+  const nothing = { layout: { sites: [], tensors: [], tokens: [] }, groups: [], dropout: 0, followsTies: false }
+  const engine = referenceEngine()
+  const executable = await engine.compile(prepare(buildLogits({ model, ...nothing }), engine.composites), { weights })
+  const { logits } = await executable.run(logitFeeds(golden))
+  await executable.dispose()
+  return required(logits, 'logits')
+}
