@@ -49,6 +49,12 @@ ${series.filter((one) => one.faint !== true).map((one) => labels(one, frame))}
 </svg>`
 }
 
+/** All ticks of an axis in one notation: an axis of small numbers is in powers of ten throughout. */
+function tickText(tick: number, { ticks }: Scale): string {
+  const small = Math.max(...ticks.map(Math.abs)) < 0.01
+  return small && tick !== 0 ? tick.toExponential(1).replace('.0e', 'e') : significant(tick)
+}
+
 /** Names and colours of the curves; none for a single one, which its heading names. */
 export function legend(series: readonly Series[]): Html {
   const named = series.filter((one) => one.faint !== true)
@@ -78,7 +84,7 @@ function grid({ xs, ys, x, y, width, height }: Frame): Html {
   const bottom = height - margin.bottom
   const rows = ys.ticks.map((tick) => {
     const at = round(y(tick))
-    return html`<line x1="${margin.left}" x2="${width - margin.right}" y1="${at}" y2="${at}"/><text x="${margin.left - 8}" y="${at + 4}" text-anchor="end">${significant(tick)}</text>`
+    return html`<line x1="${margin.left}" x2="${width - margin.right}" y1="${at}" y2="${at}"/><text x="${margin.left - 8}" y="${at + 4}" text-anchor="end">${tickText(tick, ys)}</text>`
   })
   const columns = xs.ticks.map((tick) => {
     const at = round(x(tick))

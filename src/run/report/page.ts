@@ -95,7 +95,7 @@ function lossSection({ steps, evals }: TrainerLog): Html {
   const series: Series[] = smoothed
     ? [
         { name: 'raw', tone: 'train', faint: true, points: raw },
-        { name: 'training', tone: 'train', points: smooth(raw, 0.9) },
+        { name: 'training', tone: 'train', points: smooth(raw, Math.min(20, raw.length / 12)) },
       ]
     : [{ name: 'training', tone: 'train', points: raw }]
   const held = evals.map((line) => ({ x: line.step, y: line.evalLoss }))

@@ -33,13 +33,17 @@ describe('scale', () => {
     expect(kept.every((point, i) => i === 0 || point.x > (kept[i - 1]?.x ?? 0))).toBe(true)
   })
 
-  it('smooths without a bias towards zero at the start', () => {
-    expect(
-      smooth(
-        [1, 1, 1].map((y, x) => ({ x, y })),
-        0.9,
-      ).map((p) => Number(p.y.toFixed(12))),
-    ).toEqual([1, 1, 1])
+  it('smooths without lag, and without a bias towards zero at the ends', () => {
+    const level = smooth(
+      [1, 1, 1].map((y, x) => ({ x, y })),
+      10,
+    )
+    expect(level.map((p) => Number(p.y.toFixed(12)))).toEqual([1, 1, 1])
+    const ramp = smooth(
+      Array.from({ length: 101 }, (_, x) => ({ x, y: x })),
+      5,
+    )
+    expect(ramp[50]?.y).toBeCloseTo(50, 3)
   })
 })
 

@@ -54,14 +54,23 @@ export function thin(points: readonly Point[], most: number): Point[] {
   return kept
 }
 
-/** Exponential moving average with the start corrected (as Adam's), over points that are finite. */
-export function smooth(points: readonly Point[], keep: number): Point[] {
+/**
+ * A moving average over about `window` points without lag: the mean of an exponential average from the left and one from
+ * the right, each with its start corrected as Adam's. Points that are not finite are left out.
+ */
+export function smooth(points: readonly Point[], window: number): Point[] {
+  const finite = points.filter((point) => Number.isFinite(point.y))
+  const values = finite.map((point) => point.y)
+  const forward = averages(values, 1 - 1 / Math.max(1, window))
+  const backward = averages(values.reverse(), 1 - 1 / Math.max(1, window)).reverse()
+  return finite.map(({ x }, i) => ({ x, y: ((forward[i] ?? 0) + (backward[i] ?? 0)) / 2 }))
+}
+
+function averages(values: readonly number[], keep: number): number[] {
   let [average, weight] = [0, 0]
-  return points
-    .filter((point) => Number.isFinite(point.y))
-    .map(({ x, y }) => {
-      average = keep * average + (1 - keep) * y
-      weight = keep * weight + (1 - keep)
-      return { x, y: average / weight }
-    })
+  return values.map((value) => {
+    average = keep * average + (1 - keep) * value
+    weight = keep * weight + (1 - keep)
+    return average / weight
+  })
 }
