@@ -148,7 +148,14 @@ export interface BenchResult {
   machine: { cpu: string; cores: number; memoryBytes: number }
   model: { name: string; parameters: number; trainable: number }
   settings: { sequence: number; batchSize: number; rank: number; steps: number; threads: number; engine: string }
-  lowrank: { tokensPerSecond: number; secondsPerStep: number; peakMemoryBytes: number; loadSeconds: number }
+  lowrank: {
+    tokensPerSecond: number
+    secondsPerStep: number
+    peakMemoryBytes: number
+    loadSeconds: number
+    /** Resident once the base is loaded, before the first step. */
+    loadedBytes: number
+  }
   /** Matrix products measured in the same run, and the tokens/s they alone would allow. */
   limit: { gflops: number; tokensPerSecond: number; share: number }
   /** PyTorch + PEFT, where a Python with them was found. */

@@ -1,0 +1,8 @@
+/** @file Entry point of bench's child process: settings as JSON in, one measurement as JSON out. */
+import { type MeasureSettings, measureProducts, measureTraining } from './measure.ts'
+
+const [task = '', text = '{}'] = process.argv.slice(2)
+const settings = JSON.parse(text) as MeasureSettings
+const result = task === 'products' ? { gflops: await measureProducts(settings) } : await measureTraining(settings)
+// The parent reads this; a child process has no terminal of its own.
+process.send?.(result)
