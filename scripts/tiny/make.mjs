@@ -7,29 +7,65 @@ import { once } from 'node:events'
 import { createWriteStream, mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { values } from '../../dist/run/quickstart/values.js'
 import { specialTokens, tokenizerJson, trainMerges } from './bpe.mjs'
 import { document } from './documents.mjs'
+import { labeller } from './labels.mjs'
 import { Dice } from './words.mjs'
 
 const vocabulary = 768
+/** Tokens of the longest document. */
+const longest = 256
+/** Share of documents whose every token counts: these teach what English of this kind looks like. */
+const fullyLabelled = 0.2
 
-/** Documents of one part of the corpus; parts have streams of their own and never share one. @param {number} seed @param {string} part @param {number} count */
-export function* documents(seed, part, count) {
+/** Every word of the quickstart's names, goods and towns: a coinage that happens to be one of them is left out. */
+const taboo = new Set(
+  Object.values(values)
+    .flatMap(({ firstNames, surnames, kinds, goods, towns }) => [firstNames, surnames, kinds, goods, towns])
+    .flatMap((list) => list.flatMap((entry) => entry.toLowerCase().split(' '))),
+)
+/** Words of towns that the grammar has too: "New York", "San Diego". */
+for (const word of ['new', 'san']) taboo.delete(word)
+
+/**
+ * Documents of one part of the corpus; parts have streams of their own and never share one.
+ * @param {number} seed @param {string} part @param {number} count
+ */
+function* documents(seed, part, count) {
   const dice = new Dice(seed, `tiny/${part}`)
-  for (let i = 0; i < count; i++) yield document(dice)
+  for (let i = 0; i < count; ) {
+    const text = document(dice)
+    if ((text.toLowerCase().match(/\p{L}+/gu) ?? []).some((word) => taboo.has(word))) continue
+    i++
+    yield text
+  }
 }
 
-/** @param {string} path @param {Iterable<string>} texts */
-async function writeRows(path, texts) {
+/**
+ * Rows of the corpus: documents that fit into one sample, most of them with labels on what repeats, some on all.
+ * @param {(text: string, all: boolean) => { input_ids: number[], labels: number[] }} label
+ * @param {number} seed @param {number} count
+ */
+function* rows(label, seed, count) {
+  const dice = new Dice(seed, 'tiny/labels')
+  for (const text of documents(seed, 'corpus', count)) {
+    const row = label(text, dice.chance(fullyLabelled))
+    if (row.input_ids.length <= longest) yield row
+  }
+}
+
+/** @param {string} path @param {Iterable<object>} rows */
+async function writeRows(path, rows) {
   const file = createWriteStream(path)
-  let characters = 0
-  for (const text of texts) {
-    characters += text.length
-    if (!file.write(`${JSON.stringify({ text })}\n`)) await once(file, 'drain')
+  let written = 0
+  for (const row of rows) {
+    written++
+    if (!file.write(`${JSON.stringify(row)}\n`)) await once(file, 'drain')
   }
   file.end()
   await once(file, 'finish')
-  return characters
+  return written
 }
 
 /** ChatML's shape with this tokenizer's own marks. */
@@ -53,13 +89,15 @@ function writeTokenizer(folder, seed) {
     chat_template: chatTemplate,
   }
   writeFileSync(join(folder, 'tokenizer_config.json'), `${JSON.stringify(config, null, 2)}\n`)
+  return labeller(json, config)
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
   const [out = 'runs/tiny', count = '120000', seed = '42'] = process.argv.slice(2)
   mkdirSync(out, { recursive: true })
-  writeTokenizer(out, Number(seed))
-  const characters = await writeRows(join(out, 'corpus.jsonl'), documents(Number(seed), 'corpus', Number(count)))
-  await writeRows(join(out, 'heldout.jsonl'), documents(Number(seed), 'heldout', 500))
-  process.stdout.write(`${count} documents, ${characters} characters in ${out}\n`)
+  const label = writeTokenizer(out, Number(seed))
+  const written = await writeRows(join(out, 'corpus.jsonl'), rows(label, Number(seed), Number(count)))
+  const heldout = [...documents(Number(seed), 'heldout', 500)].map((text) => ({ text }))
+  await writeRows(join(out, 'heldout.jsonl'), heldout)
+  process.stdout.write(`${written} of ${count} documents in ${out}\n`)
 }

@@ -50,12 +50,28 @@ const codas =
 const nameEnds = 'a o e i y an en in on er el il is us as ia io ina elle ett ard ert olf ric wen son ley ton'.split(' ')
 const townEnds = 'a o ia burg ford ton ham by field mouth haven stad wick port ville ona ado ich au eim'.split(' ')
 const letters = 'abcdefghijklmnopqrstuvwxyz'
+/** Frequent words, the grammar's own among them: as (parts of) names they make every token something to copy. */
+const common =
+  `the of and to in is it was for on are as with his they at be this from have or by one had not but what all were when
+  we there can an your which their said if do will each about how up out them then she many some so these would other
+  into has more her two like him see time could no make than first been who now people my made over did down only way
+  find use may water long little very after words called just where most know mark rings ring stand sing says write wrote
+  hill bridge road train leave house grew stay town night came back rests walk ears works learn keeps yard follow feeds
+  morning found dug lost near gone looking years old turned climb choir born fell bad day until gets bell sharp asleep
+  rest sea sign door reads wall number word favourite cried count shore saw shed owns carried rich clay early nobody
+  slept behind nothing else known long ago please keep yourself thanks hello note list given short sum fact last again
+  begin before after without copy read bring meet letter dear yours date place home goal trade animal age hour week code
+  name book man son land wood ford berg mont ville port car let pin per mer con par pro sub super inter out under ward
+  tion ment ness able ful less ing er est ly age ant ent ist ine ide ure ock ump eck ost est art ang olt ram ber ter der`.split(
+    /\s+/,
+  )
 
 /** @param {string} word */
 export const capital = (word) => word.charAt(0).toUpperCase() + word.slice(1)
 
 /** A word that follows English spelling but means nothing: "brindle", "sook". @param {Dice} d */
 export function coined(d) {
+  if (d.chance(0.25)) return compound(d)
   const count = d.pick([1, 1, 2, 2, 2, 3])
   let word = ''
   for (let i = 0; i < count; i++) {
@@ -63,6 +79,15 @@ export function coined(d) {
     word += d.pick(vowels)
     if (d.chance(i === count - 1 ? 0.7 : 0.3)) word += d.pick(codas)
   }
+  return word.length < 3 ? word + d.pick(codas) : word
+}
+
+/** Frequent words on their own or run together: "mark", "undersea", "bridgeling". @param {Dice} d */
+function compound(d) {
+  const parts = Array.from({ length: d.pick([1, 2, 2, 2, 3]) }, () =>
+    d.chance(0.75) ? d.pick(common) : d.pick(onsets) + d.pick(vowels),
+  )
+  const word = parts.join('')
   return word.length < 3 ? word + d.pick(codas) : word
 }
 

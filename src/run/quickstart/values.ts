@@ -74,12 +74,12 @@ const heldout: Values = {
     Kruger Lachance Lombardi Marchetti Mendoza Nasser Norris Oduya Pashkova Pereira Quigley Radcliffe Romero Salazar Sorensen
     Takeda Thornton Ueda Vance Verhoeven Whitaker Wozniak Xiang Youssef Zeller`),
   kinds: words(
-    'birch bronze cashmere chrome clay corduroy crystal flannel hemp mahogany porcelain silk teak tin tweed vinyl',
+    'birch bronze cashmere chrome corduroy pewter crystal flannel hemp mahogany porcelain silk teak tin tweed vinyl',
   ),
   goods: phrases(`
     aprons, armchairs, backpacks, barrels, binders, candlesticks, drawers, earrings, goblets, hammocks, hoses, inkwells,
-    ladles, markers, necklaces, ornaments, pitchers, pliers, puppets, saucers, scissors, skillets, stands, statues, sweaters,
-    tablecloths, toasters, tongs, trousers, wardrobes`),
+    ladles, markers, necklaces, ornaments, pitchers, pliers, puppets, saucers, scissors, skillets, statues, sweaters,
+    tablecloths, toasters, tongs, trolleys, trousers, wardrobes`),
   towns: phrases(`
     Adelaide, Antwerp, Bilbao, Brisbane, Bucharest, Casablanca, Copenhagen, Delhi, Detroit, Dortmund, Galway, Genoa,
     Granada, Havana, Houston, Innsbruck, Kigali, Leipzig, Lucerne, Lusaka, Malmo, Minsk, Nagoya, Oxford, Porto, Reykjavik,
