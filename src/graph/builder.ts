@@ -48,7 +48,7 @@ export interface BuildRule<K extends OpName> {
 }
 export type BuildRules = { readonly [K in OpName]: BuildRule<K> & { readonly inputs: readonly string[] | 'many' } }
 
-/** A builder over a set of rules. `ops/builder.ts` has the one with lowrank's own vocabulary. */
+/** A builder over a set of rules. `ops/index.ts` has the one with lowrank's own vocabulary. */
 export function createBuilder(rules: BuildRules): Builder {
   const interned = new Map<string, Node>()
   let scope = ''

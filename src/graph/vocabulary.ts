@@ -73,7 +73,7 @@ export interface CoreOps {
   /** One element of the last axis for each row: `f32[…, n], i64[…] → f32[…]`. */
   takeLast: Op<['x', 'ids']>
   oneHot: Op<['ids'], { depth: number }>
-  /** 0 or 1/(1−rate) by hashing `u32[…]` keys, the site and the place along the trailing axes (see ops/random.ts). */
+  /** 0 or 1/(1−rate) by hashing `u32[…]` keys, the site and the place along the trailing axes (see engines/reference/indexing.ts). */
   dropoutMask: Op<['keys'], { site: number; rate: number; trailing: TensorType['shape'] }>
   // Structure
   /** Identity that stops gradients. */

@@ -1,7 +1,7 @@
 /**
  * @file Counter-based random numbers: a value is a pure function of (seed, purpose, counter), so order of use,
  * resuming and batching never change what is drawn. The u32 mixing is repeated inside engines for dropout masks
- * (see ops/random.ts), so its constants are part of the contract.
+ * (see engines/reference/indexing.ts), so its constants are part of the contract.
  */
 
 /** Avalanche of one u32 (the finaliser of "lowbias32", Ellis 2018). */

@@ -33,19 +33,40 @@ describe.each(documents)('%s', (document) => {
   })
 
   it('links only to files that exist', () => {
-    const links = [...text.matchAll(/\]\(([^)#\s]+)(?:#[^)]*)?\)/g)].map(([, target = '']) => target)
+    const links = [...proseOf(text).matchAll(/\]\(([^)#\s]+)(?:#[^)]*)?\)/g)].map(([, target = '']) => target)
     const local = links.filter((target) => !/^[a-z]+:/.test(target))
     expect(local.filter((target) => !existsSync(join(root, dirname(document), target)))).toEqual([])
   })
 })
 
+describe('comments', () => {
+  it('name only source files that exist', () => {
+    const named = sourceFiles({ tests: true }).flatMap((file) =>
+      read(file)
+        .split('\n')
+        .flatMap((line, i) => {
+          const paths = /^\s*(\/\/|\/?\*)/.test(line)
+            ? [...line.matchAll(/(?<![\w/.])((?:[\w-]+\/)+[\w-]+\.ts)\b/g)]
+            : []
+          return paths.map(([, path = '']) => ({ place: `${file}:${i + 1} ${path}`, path, folder: dirname(file) }))
+        }),
+    )
+    const lost = named.filter(({ path, folder }) => !exists(path) && !existsSync(join(root, folder, path)))
+    expect(lost.map(({ place }) => place)).toEqual([])
+  })
+})
+
 /** Code spans that are paths of the repository: a known top folder first, or a source file by its folder. */
 function pathsIn(text: string): string[] {
-  const prose = text.replace(/^```[\s\S]*?^```/gm, '')
   const tops = ['src', 'test', 'docs', 'scripts', 'bench', 'examples', ...ORDER.map((folder) => folder.split('/')[0])]
-  return [...prose.matchAll(/`([\w.@-]+(?:\/[\w.@*-]*)+)`/g)]
+  return [...proseOf(text).matchAll(/`([\w.@-]+(?:\/[\w.@*-]*)+)`/g)]
     .map(([, path = '']) => path)
     .filter((path) => !path.includes('*') && tops.includes(path.split('/')[0] ?? ''))
+}
+
+/** Text without its blocks of code. */
+function proseOf(text: string): string {
+  return text.replace(/^```[\s\S]*?^```/gm, '')
 }
 
 function exists(path: string): boolean {

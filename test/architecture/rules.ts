@@ -62,7 +62,6 @@ export const TERMINAL = [
   'process.stdin',
   'process.exit',
   'process.exitCode',
-  'process.argv',
   'console',
 ]
 
