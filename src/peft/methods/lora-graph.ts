@@ -13,8 +13,13 @@ export function applyLora(io: Application, y: Node): Node {
   const dropped = io.dropout(io.x)
   const update = linearUpdate(io, dropped)
   if (!site.ids.magnitude) return io.g.add(y, update)
-  // PEFT rescales the undropped product when nothing is dropped, and a second, dropped product when something is.
-  return dora(io, y, io.layer.product(dropped), update)
+  // PEFT rescales what the adapters before it gave when nothing is dropped, and a dropped product when something is.
+  const product = dropped === io.x ? withoutBias(io, y) : io.layer.product(dropped)
+  return dora(io, y, product, update)
+}
+
+function withoutBias({ g, layer }: Application, y: Node): Node {
+  return layer.bias ? g.sub(y, layer.bias) : y
 }
 
 function linearUpdate(io: Application, x: Node): Node {
