@@ -2,21 +2,21 @@
 import { resolveSettings, type Settings } from '../../config/resolve.ts'
 import type { VerbName } from '../../config/summaries.ts'
 import type { InputOf } from '../../config/verbs/index.ts'
-import { LowrankError } from '../../support/errors.ts'
 import type { Face } from '../face.ts'
 
 /** Runs a verb and returns the exit code, or nothing for 0. */
 export type VerbFace<V extends VerbName> = (options: InputOf<V>, face: Face) => Promise<number | undefined>
 
-const faces: { [V in VerbName]?: () => Promise<VerbFace<V>> } = {
-  train: async () => (await import('./train.ts')).trainFace,
+const faces: { [V in VerbName]: () => Promise<VerbFace<V>> } = {
   quickstart: async () => (await import('./quickstart.ts')).quickstartFace,
+  train: async () => (await import('./train.ts')).trainFace,
   eval: async () => (await import('./eval.ts')).evalFace,
-  merge: async () => (await import('./merge.ts')).mergeFace,
   generate: async () => (await import('./generate.ts')).generateFace,
   chat: async () => (await import('./chat.ts')).chatFace,
-  doctor: async () => (await import('./doctor.ts')).doctorFace,
+  merge: async () => (await import('./merge.ts')).mergeFace,
   inspect: async () => (await import('./inspect.ts')).inspectFace,
+  doctor: async () => (await import('./doctor.ts')).doctorFace,
+  bench: async () => (await import('./bench.ts')).benchFace,
   schema: async () => (await import('./schema.ts')).schemaFace,
 }
 
@@ -26,8 +26,6 @@ export async function loadVerb<V extends VerbName>(
   settings: Settings,
 ): Promise<(face: Face) => Promise<number | undefined>> {
   const { given } = resolveSettings(name, settings)
-  const face = faces[name]
-  if (face === undefined) throw new LowrankError('unsupported', `${name} is not built yet`)
-  const run = await face()
+  const run = await faces[name]()
   return (face) => run(given, face)
 }

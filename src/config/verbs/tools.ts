@@ -1,8 +1,8 @@
 /** @file Options of quickstart, inspect, doctor, bench and schema. Must not know how they work. */
 
-import { boolean, choice, integer, option, text } from '../option.ts'
+import { boolean, choice, integer, option, switchOf, text } from '../option.ts'
 import { adapterOptions } from '../options/adapter.ts'
-import { dtypeOption, engineOptions, recomputeOption } from '../options/machine.ts'
+import { engineOptions } from '../options/machine.ts'
 import { modelSource } from '../options/model.ts'
 import { seedOption } from '../options/training.ts'
 import { verb } from '../verb.ts'
@@ -83,8 +83,11 @@ export const benchVerb = verb(
     ),
     peer: option('Measurement', boolean().default(true), 'Measure PyTorch + PEFT besides.'),
     ...engineOptions,
-    dtype: dtypeOption,
-    recompute: recomputeOption,
+    recompute: option(
+      'Machine',
+      switchOf(['on', 'off']).default('off'),
+      'Recompute activations in the backward pass to save memory.',
+    ),
   },
   {
     examples: [
