@@ -16,7 +16,7 @@ import { adapterFolder } from './adapters.ts'
 import type { Watched } from './evaluate.ts'
 import { mergedShards, mergedWeights } from './merged-shards.ts'
 import { copySmallFiles } from './model-files.ts'
-import { type OpenForUse, openForUse } from './open-for-use.ts'
+import { type OpenWithAdapters, openWithAdapters } from './open-for-use.ts'
 import type { MergeResult } from './types.ts'
 import { writeWeights } from './write-weights.ts'
 
@@ -33,7 +33,7 @@ export async function mergeAdapter(options: MergeOptions & Watched): Promise<Mer
   const { signal, onProgress: onEvent } = options
   const { output, overwrite } = settings
   await refuseOccupied(output, overwrite)
-  const open = await openForUse(settings, { signal, onEvent })
+  const open = await openWithAdapters(settings, { signal, onEvent })
   await refuseInputs(output, open.base.folder, await adapterFolders(settings.adapter ?? []))
   const weights = mergedWeights(open)
   const plan = planMerge(open.base.model.modules, weights)
@@ -64,7 +64,7 @@ export async function mergeAdapter(options: MergeOptions & Watched): Promise<Mer
 }
 
 /** As it stands where nothing in it changes, so that numbers keep their spelling. */
-async function writeConfig({ base }: OpenForUse, untied: boolean, folder: string): Promise<void> {
+async function writeConfig({ base }: OpenWithAdapters, untied: boolean, folder: string): Promise<void> {
   const [from, to] = [join(base.folder, 'config.json'), join(folder, 'config.json')]
   if (!untied) return await copyFile(from, to)
   const json = { ...base.model.raw.json(), tie_word_embeddings: false }

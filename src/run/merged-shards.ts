@@ -10,10 +10,10 @@ import { asF32, storeLike } from '../peft/low-rank-update.ts'
 import type { MergeAdapter, MergePlan } from '../peft/merge-model.ts'
 import { invariant, LowrankError } from '../support/errors.ts'
 import type { HostTensor } from '../tensor/host-tensor.ts'
-import type { OpenForUse } from './open-for-use.ts'
+import type { OpenWithAdapters } from './open-for-use.ts'
 
 /** The adapters of an opened model with their weights, as a merge takes them. */
-export function mergedWeights({ adapters, uses }: Pick<OpenForUse, 'adapters' | 'uses'>): MergeAdapter[] {
+export function mergedWeights({ adapters, uses }: Pick<OpenWithAdapters, 'adapters' | 'uses'>): MergeAdapter[] {
   return adapters.map(({ name, layout, values }) => ({
     name,
     layout,
@@ -23,7 +23,7 @@ export function mergedWeights({ adapters, uses }: Pick<OpenForUse, 'adapters' | 
 }
 
 /** One list of tensors a file of the base; tensors that the base does not have come last. */
-export async function mergedShards(open: OpenForUse, plan: MergePlan): Promise<LazyTensor[][]> {
+export async function mergedShards(open: OpenWithAdapters, plan: MergePlan): Promise<LazyTensor[][]> {
   const { model, folder } = open.base
   const { refs, files } = await openWeights(folder)
   const inFile = new Map([...refs].map(([name, ref]) => [name, { name, ref, shape: ref.shape }]))
@@ -60,7 +60,7 @@ function lazy(name: string, { dtype, shape }: WeightRef, data: LazyTensor['data'
 }
 
 /** Base tensors that adapters bring along in place of the base's own. */
-function broughtTensors({ adapters }: Pick<OpenForUse, 'adapters'>): Map<string, HostTensor> {
+function broughtTensors({ adapters }: Pick<OpenWithAdapters, 'adapters'>): Map<string, HostTensor> {
   const found = new Map<string, HostTensor>()
   const owner = new Map<string, string>()
   for (const adapter of adapters)

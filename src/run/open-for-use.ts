@@ -25,24 +25,32 @@ export interface UseSettings {
   readonly offline?: boolean | undefined
 }
 
-export interface OpenForUse {
+export interface OpenWithAdapters {
   readonly base: OpenModel
   readonly adapters: readonly LoadedAdapter[]
+  /** Every adapter with its weight. */
   readonly uses: readonly AdapterUse[]
+}
+
+export interface OpenForUse extends OpenWithAdapters {
   /** Absent where the model folder has none and none is named. */
   readonly tokenizer: Tokenizer | undefined
   /** Tokens that end a text, as generation_config.json or config.json say. */
   readonly eosIds: readonly number[]
 }
 
+/** Base and adapters, without what makes text. @throws LowrankError naming the file and field at fault */
+export async function openWithAdapters(settings: UseSettings, options: BaseOptions = {}): Promise<OpenWithAdapters> {
+  const where: BaseOptions = { ...options, revision: settings.revision, offline: settings.offline }
+  const base = await openModel(await namedBase(settings, where))
+  return { base, ...(await loadAdapters(base, settings.adapter ?? [], where)) }
+}
+
 /** @throws LowrankError naming the file and field at fault */
 export async function openForUse(settings: UseSettings, options: BaseOptions = {}): Promise<OpenForUse> {
-  const where: BaseOptions = { ...options, revision: settings.revision, offline: settings.offline }
-  const folder = await namedBase(settings, where)
-  const base = await openModel(folder)
-  const { adapters, uses } = await loadAdapters(base, settings.adapter ?? [], where)
-  const tokenizer = await openTokenizer(settings.tokenizer, folder)
-  return { base, adapters, uses, tokenizer, eosIds: await eosIds(base) }
+  const open = await openWithAdapters(settings, options)
+  const tokenizer = await openTokenizer(settings.tokenizer, open.base.folder)
+  return { ...open, tokenizer, eosIds: await eosIds(open.base) }
 }
 
 export interface EngineSettings {

@@ -1,4 +1,5 @@
 /** @file Verbs on every decoder conformance case as its user runs them: evaluate, merge, open the merged folder anew. */
+import { execFileSync } from 'node:child_process'
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -57,6 +58,36 @@ describe.skipIf(names.length === 0).each(engines)('use on %s', (engine) => {
       expect(next.value.ids).toEqual(greedy_ids)
     })
   })
+})
+
+const python = process.env.LOWRANK_PYTHON ?? 'python3'
+function hasTransformers(): boolean {
+  try {
+    execFileSync(python, ['-c', 'import torch, transformers'], { stdio: 'ignore' })
+    return true
+  } catch {
+    return false
+  }
+}
+
+describe.skipIf(names.length === 0 || !hasTransformers())('merged folders in real transformers', () => {
+  it('open without a warning and have the loss of base and adapter', async () => {
+    const script = new URL('../../scripts/goldens/merged_open.py', import.meta.url).pathname
+    const path = (name: string, ...parts: string[]): string => join(folder ?? '', name, ...parts)
+    const output = (name: string): string => join(temporary, `transformers-${name}`)
+    for (const name of names)
+      await mergeAdapter({ model: path(name, 'model'), adapter: [path(name, 'adapter')], output: output(name) })
+    const pairs = names.flatMap((name) => [path(name, 'train.jsonl'), output(name)])
+    const said = execFileSync(python, [script, ...pairs], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] })
+    const lines = said.trim().split('\n')
+    expect(lines.length).toBe(names.length)
+    for (const [i, line] of lines.entries()) {
+      const { loss, warnings, missing, unexpected } = JSON.parse(line)
+      expect({ warnings, missing, unexpected }, names[i]).toEqual({ warnings: [], missing: [], unexpected: [] })
+      const golden: Golden = JSON.parse(readFileSync(path(names[i] ?? '', 'golden.json'), 'utf8'))
+      expect(Math.abs(loss - golden.eval_loss_adapter), names[i]).toBeLessThan(1e-4)
+    }
+  }, 300_000)
 })
 
 async function logitsOf(folder: string, golden: Golden) {
