@@ -167,6 +167,18 @@ describe('merge', () => {
     expect(readdirSync(work).filter((name) => name.endsWith('.tmp'))).toEqual([])
   })
 
+  it('refuses weights that are not finite, naming tensor and adapter', async () => {
+    const full = loraConfig({ r: 2, target_modules: ['q_proj'], base_model_name_or_path: path('base') })
+    const tensors = new Map(
+      [...plain].map(([key, { shape }]) => [key, f32(shape, new Float32Array(sizeOf(shape)).fill(1e30))]),
+    )
+    mkdirSync(path('huge'))
+    await writePeftFolder(path('huge'), { config: full, tensors })
+    const merge = mergeAdapter({ adapter: [`huge=${path('huge')}`], output: path('never') })
+    await expect(merge).rejects.toMatchObject({ code: 'numeric', field: `${q}.weight`, message: /adapter huge/ })
+    expect(readdirSync(work)).not.toContain('never')
+  })
+
   it('says that an adapter was made for another base', async () => {
     const wide = modelOf(parseHfConfig({ ...config, hidden_size: 16, intermediate_size: 20 }, 'config.json'))
     const full = loraConfig({ r: 2, target_modules: ['q_proj'] })
