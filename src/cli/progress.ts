@@ -83,10 +83,17 @@ function stepLine(event: StepEvent, palette: Palette): string {
   return where + parts.join('  ')
 }
 
+/** Most wanted first: a narrow terminal cuts the end. */
 function stepBar(event: StepEvent, terminal: Terminal): string {
   const share = event.totalSteps > 0 ? event.step / event.totalSteps : 1
-  const facts = `step ${event.step}/${event.totalSteps}  loss ${event.loss.toFixed(3)}  ${short(event.tokensPerSecond)} tokens/s`
-  return bar(share, `${facts}  ${duration(event.remainingSeconds)} left  ${bytes(event.peakMemoryBytes)}`, terminal)
+  const facts = [
+    `step ${event.step}/${event.totalSteps}`,
+    `loss ${event.loss.toFixed(3)}`,
+    `${duration(event.remainingSeconds)} left`,
+    `${short(event.tokensPerSecond)} tokens/s`,
+    bytes(event.peakMemoryBytes),
+  ]
+  return bar(share, facts.join('  '), terminal)
 }
 
 interface Rate {
