@@ -89,9 +89,9 @@ else {
   console.log(
     `step  LoRA (${lora.trainable} trained, rate ${lora.learningRate})  full (${full.trainable} trained, rate ${full.learningRate})`,
   )
-  lora.curve.forEach(({ step, loss }, i) =>
-    console.log(`${String(step).padStart(4)}  ${loss.toFixed(4)}  ${full.curve[i]?.loss.toFixed(4)}`),
-  )
+  for (const [i, { step, loss }] of lora.curve.entries()) {
+    console.log(`${String(step).padStart(4)}  ${loss.toFixed(4)}  ${full.curve[i]?.loss.toFixed(4)}`)
+  }
   console.log(
     `gap at the end: ${(lora.final - full.final).toFixed(4)} nats a token; LoRA trains ${((100 * lora.trainable) / full.trainable).toFixed(1)} % of the numbers`,
   )
