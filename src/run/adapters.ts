@@ -2,6 +2,8 @@
  * @file Reads PEFT folders onto an open model: what sits where, its values, and base tensors the file brings along.
  * Must not know verbs or engines.
  */
+
+import { resolve } from 'node:path'
 import { type AdapterInput, type AdapterSpec, adapterSpecs } from '../config/options/model.ts'
 import { readPeftFolder } from '../formats/peft-folder.ts'
 import { readTensor } from '../formats/tensor-files.ts'
@@ -10,6 +12,7 @@ import { checkUses } from '../infer/loaded-adapter.ts'
 import { loadAdapterTensors } from '../peft/adapter-tensors.ts'
 import { type AdapterLayout, layoutAdapter } from '../peft/layout.ts'
 import { isLowrankError, LowrankError } from '../support/errors.ts'
+import { pathKind } from '../support/files.ts'
 import type { HostTensor } from '../tensor/host-tensor.ts'
 import { type BaseOptions, baseFolder } from './base-folder.ts'
 import type { OpenModel } from './open-model.ts'
@@ -56,12 +59,23 @@ export async function loadAdapter(
   return { name, layout, values: trained, base: await differing(base, { model, weights }) }
 }
 
-/** The folder of an adapter: as named, or the cached or downloaded one of a Hugging Face id. */
+/** The folder of an adapter: as named, or the cached or downloaded one of a Hugging Face id (owner/name). */
 export async function adapterFolder(path: string, options: BaseOptions = {}): Promise<string> {
-  // A revision names the base's: an adapter has its own history.
-  const { revision: _, ...rest } = options
-  return await baseFolder(path, rest)
+  if ((await pathKind(path)) === 'folder') return resolve(path)
+  if (!HUB_ID.test(path)) throw new LowrankError('missing', `there is no adapter folder ${path}`, { file: path })
+  try {
+    // A revision names the base's: an adapter has its own history.
+    const { revision: _, ...rest } = options
+    return await baseFolder(path, rest)
+  } catch (error) {
+    if (!isLowrankError(error) || (error.code !== 'missing' && error.code !== 'network')) throw error
+    const message = `there is no adapter folder ${path}, and no such Hugging Face id was found: ${error.message}`
+    throw new LowrankError(error.code, message, { file: path, suggestion: error.suggestion, cause: error })
+  }
 }
+
+/** Adapters always have an owner. */
+const HUB_ID = /^[\w][\w.-]*\/[\w][\w.-]*$/
 
 function checkNames(specs: readonly AdapterSpec[]): void {
   for (const [i, { name, path }] of specs.entries()) {
