@@ -9,8 +9,10 @@ import type { QuickstartOptions } from '../config/verbs/index.ts'
 import { writeFileAtomic } from '../support/atomic-write.ts'
 import { LowrankError } from '../support/errors.ts'
 import { EMBEDDED } from './base-folder.ts'
+import { inspect } from './inspect.ts'
 import { answer, type MeasureOptions } from './quickstart/measure.ts'
 import { exactMatch, type OrderRow, orderRows } from './quickstart/task.ts'
+import { writeReport } from './report/write-report.ts'
 import { RunFolder } from './train/run-folder.ts'
 import { type TrainOptions, train } from './train.ts'
 import type { QuickstartEvent, QuickstartResult, Stoppable, TrainResult } from './types.ts'
@@ -27,6 +29,8 @@ const recipe = {
   alpha: 12,
   batchSize: 16,
   steps: 300,
+  // The report shows rows kept aside instead.
+  samples: 0,
   learningRate: 5e-3,
   warmup: 0.05,
 } as const satisfies TrainOptions
@@ -63,10 +67,17 @@ export async function* quickstart(
     ...(signal ? { signal } : {}),
   })
   const after = yield* examine('after', heldout, { ...measured, adapter: output })
+  const samples = heldout.slice(0, SHOWN).map(({ prompt, completion }, i) => ({
+    prompt,
+    expected: completion,
+    before: (before.answers[i] ?? '').trim(),
+    text: (after.answers[i] ?? '').trim(),
+  }))
+  await writeReport(output, { parameters: (await inspect(EMBEDDED)).parameters, samples })
   return {
     output,
-    before: { exactMatch: before },
-    after: { exactMatch: after },
+    before: { exactMatch: before.match },
+    after: { exactMatch: after.match },
     seconds: (performance.now() - started) / 1000,
     trainable: trained.trainable,
     adapterBytes: (await stat(join(output, 'adapter_model.safetensors'))).size,
@@ -95,19 +106,19 @@ async function writeRows(
 
 const jsonLines = (rows: readonly OrderRow[]): string => rows.map((row) => `${JSON.stringify(row)}\n`).join('')
 
-/** Answers every held-out row, shows some, and returns the exact match. */
+/** Answers every held-out row, shows some, and returns the answers with their exact match. */
 async function* examine(
   stage: 'before' | 'after',
   rows: readonly OrderRow[],
   options: MeasureOptions,
-): AsyncGenerator<QuickstartEvent, number> {
+): AsyncGenerator<QuickstartEvent, { match: number; answers: readonly string[] }> {
   yield { type: 'progress', label: `answering ${rows.length} orders ${stage} training`, done: 0 }
   const answers = await answer(rows, options)
   for (const [i, { prompt, completion }] of rows.slice(0, SHOWN).entries()) {
     const text = answers[i] ?? ''
     yield { type: 'example', stage, prompt, expected: completion, text, exact: text.trim() === completion }
   }
-  return exactMatch(rows, answers)
+  return { match: exactMatch(rows, answers), answers }
 }
 
 /** The training, without its own last word: the quickstart has one. */
