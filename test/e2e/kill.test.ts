@@ -1,0 +1,200 @@
+/** @file A run that is killed again and again ends where an unkilled one ends, bit for bit; and who may write where. */
+import { type ChildProcess, spawn } from 'node:child_process'
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { hostname } from 'node:os'
+import { join } from 'node:path'
+import { beforeAll, describe, expect, it } from 'vitest'
+import { RandomStream } from '../../src/support/random.ts'
+import { bin, runCli } from '../setup/run-cli.ts'
+import { tinyLlama, writeTinyModel } from '../setup/tiny-model.ts'
+import { labFolder, refuse, rowsFile, sha256, snapshot, steadyLog, succeed, textRows } from './lab.ts'
+
+const lab = labFolder()
+const at = (...parts: string[]): string => join(lab, ...parts)
+
+beforeAll(async () => {
+  await writeTinyModel(at('model'), { ...tinyLlama, hidden_size: 32 })
+  rowsFile(lab, textRows(40))
+  rowsFile(lab, textRows(6), 'held.jsonl')
+})
+
+/** A run with everything in it that a resumed run has to find again. */
+function training(engine: string, steps: number, output: string): string[] {
+  return [
+    ...['train', '--model', at('model'), '--data', at('rows.jsonl'), '--eval-data', at('held.jsonl')],
+    ...['--output', at(output), '--steps', String(steps), '--engine', engine, '--threads', '1'],
+    ...['--dropout', '0.1', '--packing', '--max-length', '60', '--batch-size', '2', '--grad-accumulation', '2'],
+    ...['--save-every', '3', '--eval-every', '4', '--log-every', '2', '--learning-rate', '1e-2', '--seed', '7'],
+  ]
+}
+
+/** Starts a command, kills it when `when` resolves, and answers whether the kill came before its end. */
+async function killed(args: readonly string[], when: (child: ChildProcess) => Promise<void>): Promise<boolean> {
+  const child = spawn(process.execPath, [bin, ...args], { stdio: ['ignore', 'pipe', 'inherit'] })
+  const ended = new Promise<NodeJS.Signals | null>((resolve) => {
+    child.on('close', (_, signal) => resolve(signal))
+  })
+  const after = when(child).then(() => child.kill('SIGKILL'))
+  const signal = await ended
+  await after
+  return signal === 'SIGKILL'
+}
+
+const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms))
+
+/** After `count` step events, or at the end of the output. */
+const steps = (count: number) => (child: ChildProcess) =>
+  new Promise<void>((resolve) => {
+    let seen = 0
+    child.stdout?.on('data', (chunk) => {
+      seen += String(chunk).split('"type":"step"').length - 1
+      if (seen >= count) resolve()
+    })
+    child.on('close', () => resolve())
+  })
+
+/** At the moment a temporary folder or file of a checkpoint is seen. */
+const writing = (run: string) => async (child: ChildProcess) => {
+  child.stdout?.resume()
+  let running = true
+  child.on('close', () => {
+    running = false
+  })
+  while (running && !names(run).some((name) => name.startsWith('.checkpoint-'))) await pause(0)
+}
+
+function names(folder: string): string[] {
+  try {
+    return readdirSync(folder)
+  } catch {
+    return []
+  }
+}
+
+describe.each(['reference', 'onnxruntime'])('a run on %s killed 12 times', (engine) => {
+  it('gives the adapter and the log of a run that was left alone', { timeout: 240_000 }, async () => {
+    const length = 45
+    const [whole, broken] = [`whole-${engine}`, `broken-${engine}`]
+    await succeed(training(engine, length, whole))
+    const random = new RandomStream(engine.length, 'kills')
+    const args = [...training(engine, length, broken), '--resume', '--json']
+    let kills = 0
+    // First moments: before anything stands in the folder, while it is being made, and early in the first steps.
+    for (const early of [60, 250, 400]) if (await killed(args, () => pause(early))) kills++
+    while (kills < 12) {
+      const moment = kills % 3 === 2 ? writing(at(broken)) : steps(1 + random.below(4))
+      const was = await killed(args, async (child) => {
+        await moment(child)
+        await pause(random.below(12))
+      })
+      expect(was, `kill ${kills + 1} came after the end`).toBe(true)
+      kills++
+    }
+    const { events } = await succeed(args.slice(0, -1))
+    expect(events.find(({ type }) => type === 'resume')).toMatchObject({ step: expect.any(Number) })
+    const file = 'adapter_model.safetensors'
+    expect(sha256(at(broken, file))).toBe(sha256(at(whole, file)))
+    expect(steadyLog(at(broken))).toEqual(steadyLog(at(whole)))
+    const rest = (folder: string): string[] => names(at(folder)).sort()
+    expect(rest(broken)).toEqual(rest(whole))
+  })
+})
+
+describe.each(['reference', 'onnxruntime'])('Ctrl-C on %s', (engine) => {
+  it('saves, says how to go on, ends with 130, and the run goes on bit for bit', async () => {
+    const [stopped, whole] = [`stopped-${engine}`, `unstopped-${engine}`]
+    const seen = await runCli(training(engine, 60, stopped), {
+      onStderr: (text, kill) => {
+        if (text.includes('step 4/') && !text.includes('stopping')) kill('SIGINT')
+      },
+    })
+    expect(seen.code, seen.stderr).toBe(130)
+    expect(seen.stderr).toContain('stopping, after saving what is done')
+    expect(seen.stdout).toContain(`lowrank train --resume --output ${at(stopped)}`)
+    const saved = Math.max(...names(at(stopped)).flatMap((n) => Number(/^checkpoint-(\d+)$/.exec(n)?.[1] ?? -1)))
+    expect(saved).toBeGreaterThanOrEqual(4)
+    expect(saved).toBeLessThan(60)
+    expect(names(at(stopped))).not.toContain('.lowrank.lock')
+    await succeed(training(engine, 60, whole))
+    const { events } = await succeed(['train', '--resume', '--output', at(stopped)])
+    expect(events.find(({ type }) => type === 'resume')).toMatchObject({ step: saved })
+    expect(sha256(at(stopped, 'adapter_model.safetensors'))).toBe(sha256(at(whole, 'adapter_model.safetensors')))
+    expect(steadyLog(at(stopped))).toEqual(steadyLog(at(whole)))
+  })
+})
+
+describe('an output folder', () => {
+  it('that holds a run is refused untouched without --resume, and a finished one is left alone with it', async () => {
+    const args = training('onnxruntime', 4, 'once')
+    await succeed(args)
+    const before = snapshot(at('once'))
+    await refuse(args, {
+      exit: 2,
+      code: 'usage',
+      says: [/once holds files already/, /--resume/],
+      untouched: at('once'),
+    })
+    const { result, events } = await succeed([...args, '--resume'])
+    expect(result).toMatchObject({ output: at('once'), steps: 4 })
+    expect(events).toContainEqual({ type: 'notice', message: expect.stringMatching(/is finished \(4 steps\)/) })
+    expect(snapshot(at('once'))).toBe(before)
+    await refuse([...args, '--resume', '--rank', '4'], { exit: 2, says: /rank is 4/, untouched: at('once') })
+    await refuse(['train', '--resume', '--output', at('once'), '--learning-rate', '1'], {
+      ...{ exit: 2, code: 'usage', says: /learning-rate is 1, but the run in .* has 0.01/, untouched: at('once') },
+    })
+  })
+
+  it('is replaced with --overwrite, and a longer --steps goes on', async () => {
+    await succeed(training('onnxruntime', 4, 'again'))
+    const { result } = await succeed([...training('onnxruntime', 6, 'again'), '--overwrite'])
+    expect(result).toMatchObject({ steps: 6 })
+    const longer = await succeed(['train', '--resume', '--output', at('again'), '--steps', '8'])
+    expect(longer.result).toMatchObject({ steps: 8 })
+    expect(longer.events.find(({ type }) => type === 'resume')).toMatchObject({ step: 6 })
+  })
+
+  it('has one writer: the second is refused, the first goes on', async () => {
+    const first = spawn(process.execPath, [bin, ...training('reference', 5000, 'shared'), '--json'])
+    try {
+      await steps(2)(first)
+      await refuse([...training('reference', 5000, 'shared'), '--resume'], {
+        ...{ exit: 1, code: 'locked', says: [/shared is in use by process \d+/] },
+      })
+      expect(first.exitCode).toBeNull()
+    } finally {
+      first.kill('SIGKILL')
+      await new Promise((resolve) => first.on('close', resolve))
+    }
+  })
+
+  it('whose lock is of a dead process is taken over', async () => {
+    const args = training('onnxruntime', 6, 'stale')
+    expect(await killed([...args, '--json'], steps(4))).toBeTypeOf('boolean')
+    const dead = spawn(process.execPath, ['-e', ''])
+    await new Promise((resolve) => dead.on('close', resolve))
+    writeFileSync(at('stale', '.lowrank.lock'), JSON.stringify({ pid: dead.pid, host: hostname(), started: '' }))
+    const { result } = await succeed([...args, '--resume'])
+    expect(result).toMatchObject({ steps: 6 })
+    expect(names(at('stale'))).not.toContain('.lowrank.lock')
+  })
+
+  it('that holds nothing to resume yet starts at 0 and says so', async () => {
+    const { events } = await succeed([...training('onnxruntime', 2, 'fresh'), '--resume'])
+    expect(events.find(({ type }) => type === 'resume')).toMatchObject({
+      ...{ step: 0, message: expect.stringMatching(/no checkpoint yet: starting at step 0/) },
+    })
+    await refuse(['train', '--resume', '--output', at('nothing')], {
+      ...{ exit: 2, says: /nothing: there is no run to resume yet/, untouched: at('nothing') },
+    })
+  })
+
+  it('whose rows changed meanwhile is not gone on with', async () => {
+    const other = rowsFile(lab, textRows(40), 'changing.jsonl')
+    const args = training('onnxruntime', 4, 'changed').map((word) => (word === at('rows.jsonl') ? other : word))
+    await succeed(args)
+    writeFileSync(other, readFileSync(other, 'utf8').replace('row 3', 'row x'))
+    await refuse(['train', '--resume', '--output', at('changed'), '--steps', '6'], {
+      ...{ exit: 2, says: /other settings or other rows/ },
+    })
+  })
+})
