@@ -20,8 +20,17 @@ export function gradients(g: Builder, loss: Node, wanted: readonly Node[]): Node
   return wanted.map((node) => found.get(node) ?? g.expand(g.scalar(0), { shape: node.type.shape }))
 }
 
-/** Cotangents of `wanted` when the output has cotangent `dy`; absent where the output does not depend on them. */
-export function pullback(g: Builder, output: Node, dy: Node, wanted: readonly Node[]): Map<Node, Node> {
+/**
+ * Cotangents of `wanted` when the output has cotangent `dy`; absent where the output does not depend on them. A wanted
+ * node that depends on another passes its cotangent on, unless `wanted` is all there is to differentiate by (`closed`).
+ */
+export function pullback(
+  g: Builder,
+  output: Node,
+  dy: Node,
+  wanted: readonly Node[],
+  { closed = false } = {},
+): Map<Node, Node> {
   const order = topological([output])
   const kept = new Set(wanted)
   const active = dependents(order, kept)
@@ -30,7 +39,7 @@ export function pullback(g: Builder, output: Node, dy: Node, wanted: readonly No
   cotangents.set(output, dy)
   for (const node of order.reverse()) {
     const cotangent = cotangents.get(node)
-    if (!cotangent || !active.has(node)) continue
+    if (!cotangent || !active.has(node) || (closed && kept.has(node))) continue
     g.during('backward', node.scope, () => {
       for (const [input, contribution] of inputCotangents(g, node, cotangent, active)) {
         const sum = cotangents.get(input)
@@ -79,7 +88,7 @@ function compositeCotangents(
   })
   if (left.length > 0) {
     const expansion = definition.expand(g, namedInputs(definition.inputs, node.inputs), node.params as never)
-    out.push(...pullback(g, expansion, dy, left))
+    out.push(...pullback(g, expansion, dy, left, { closed: true }))
   }
   return out
 }

@@ -88,6 +88,34 @@ const attentionOf = (name: string, heads: number, kvHeads: number, shift: number
   },
 })
 
+/** Attention that skips keys after the query, with its three gradients; a case of many rows is not differentiated. */
+const causalOf = (name: string, rows: number, heads: number, kvHeads: number): EngineCase => ({
+  name,
+  runs: [{ b: 2 }, { b: 1 }],
+  frozen: rows > 8 ? ['q', 'k', 'v', 'dy'] : [],
+  build: ({ g, f32, i64 }) => {
+    const shape = (h: number) => ['b', h, rows, 4] as const
+    const [q, k, v, dy] = [
+      f32('q', shape(heads)),
+      f32('k', shape(kvHeads)),
+      f32('v', shape(kvHeads)),
+      f32('dy', shape(heads)),
+    ]
+    const place = i64('place', [...Array(rows).keys()])
+    const along = (axes: readonly number[]) => g.reshape(place, { shape: axes })
+    const seen = g.lessEqual(along([1, 1, 1, rows]), along([1, 1, rows, 1]))
+    const bias = g.expand(g.select(seen, 0, -1e30), { shape: ['b', 1, rows, rows] })
+    const params = { scale: 0.5, causal: true }
+    const y = g.attention(q, k, v, bias, params)
+    return {
+      y,
+      dq: g.attentionGradQuery(q, k, v, bias, y, dy, params),
+      dk: g.attentionGradKey(q, k, v, bias, y, dy, params),
+      dv: g.attentionGradValue(q, k, v, bias, y, dy, params),
+    }
+  },
+})
+
 const softmaxes: readonly EngineCase[] = [
   { name: 'softmax', runs: rows, build: ({ g, f32 }) => ({ y: g.softmax(f32('x', SHAPE)) }) },
   {
@@ -102,6 +130,10 @@ const softmaxes: readonly EngineCase[] = [
   attentionOf('attention, a key head for each query head', 2, 2, 0),
   attentionOf('attention, grouped heads', 4, 2, 1),
   attentionOf('attention, one key head', 3, 1, 0),
+  causalOf('causal attention of one row', 1, 2, 1),
+  causalOf('causal attention of few rows', 3, 2, 2),
+  causalOf('causal attention of grouped heads', 5, 4, 2),
+  causalOf('causal attention of many rows', 150, 2, 1),
 ]
 
 const adapters: readonly EngineCase[] = [

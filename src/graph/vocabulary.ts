@@ -22,6 +22,8 @@ export type InputKind = 'feed' | 'weight' | 'state'
 
 type Unary = Op<['x']>
 type Binary = Op<['a', 'b']>
+/** Cotangent of one input of attention, given its output y and that output's cotangent. */
+type AttentionGrad = Op<['q', 'k', 'v', 'bias', 'y', 'dy'], { scale: number }, { causal: boolean }>
 type Reduction = Op<['x'], { axes: readonly number[] }, { keepDims: boolean }>
 
 export interface CoreOps {
@@ -99,8 +101,14 @@ export interface CompositeOps {
   layerNormGrad: Op<['x', 'weight', 'dy'], { eps: number }>
   /** Rotates pairs (i, i + d/2) of the last axis: `f32[b, h, s, d], f32[b, s, d/2] ×2`. */
   rotary: Op<['x', 'cos', 'sin']>
-  /** `softmax(scale·q·kᵀ + bias)·v` with grouped heads: q `[b, h, s, d]`, k and v `[b, hkv, t, d]`, bias `[b, 1, s, t]`. */
-  attention: Op<['q', 'k', 'v', 'bias'], { scale: number }>
+  /**
+   * `softmax(scale·q·kᵀ + bias)·v` with grouped heads: q `[b, h, s, d]`, k and v `[b, hkv, t, d]`, bias `[b, 1, s, t]`.
+   * `causal`: s = t, and a query need not look at keys that stand after it, whatever the bias says of them.
+   */
+  attention: Op<['q', 'k', 'v', 'bias'], { scale: number }, { causal: boolean }>
+  attentionGradQuery: AttentionGrad
+  attentionGradKey: AttentionGrad
+  attentionGradValue: AttentionGrad
   /** `scale · (x·Aᵀ)·Bᵀ`, never forming B·A: x `[…, in]`, A `[r, in]`, B `[out, r]`, scale a scalar or `[batch, 1, 1]`. */
   lowRank: Op<['x', 'a', 'b', 'scale']>
   /** −log softmax(logits)[label] for each row: `f32[n, vocab], i64[n] → f32[n]`. */

@@ -167,10 +167,12 @@ export function createNet(g: Builder, inputs: NetInputs, wiring: Wiring): Net {
     const [b = 1, h = 1, s = 1, d = 1] = q.type.shape
     const factor = scale ?? Number(d) ** -0.5
     const bias = maskBias(window)
+    // Without a cache keys are the queries' own tokens, in their order.
+    const causal = inputs.cache === undefined && inputs.keyPositions === inputs.positions
     const out =
       rate > 0 && inputs.dropoutKeys
         ? droppedAttention({ g, q, k: key, v: value, bias, scale: factor, keys: inputs.dropoutKeys, rate })
-        : g.attention(q, key, value, bias, { scale: factor })
+        : g.attention(q, key, value, bias, { scale: factor, causal })
     return g.reshape(g.transpose(out, { perm: [0, 2, 1, 3] }), { shape: [b, s, mulDims(h, d)] })
   }
 

@@ -4,6 +4,7 @@ import type { Graph } from '../graph/types.ts'
 import { verifyGraph } from '../graph/verify.ts'
 import type { CompositeName, OpName } from '../graph/vocabulary.ts'
 import * as activations from './activations.ts'
+import * as attentions from './attention.ts'
 import * as crossEntropies from './cross-entropy.ts'
 import type { CompositeTable, CoreTable } from './definition.ts'
 import * as elementwise from './elementwise.ts'
@@ -16,7 +17,14 @@ import * as shapes from './shape.ts'
 import * as softmaxes from './softmax.ts'
 
 export const coreOps: CoreTable = { ...leaves, ...elementwise, ...reductions, ...shapes, ...indexing }
-export const compositeOps: CompositeTable = { ...activations, ...softmaxes, ...norms, lowRank, ...crossEntropies }
+export const compositeOps: CompositeTable = {
+  ...activations,
+  ...softmaxes,
+  ...attentions,
+  ...norms,
+  lowRank,
+  ...crossEntropies,
+}
 
 const rules: BuildRules = { ...coreOps, ...compositeOps }
 

@@ -1,5 +1,6 @@
 /** @file The lowering of every op this engine takes: a core op without a row here does not compile. */
 import type { CompositeName, CoreName } from '../../graph/vocabulary.ts'
+import * as attentions from './lower/attention.ts'
 import * as composites from './lower/composites.ts'
 import * as elementwise from './lower/elementwise.ts'
 import * as head from './lower/head.ts'
@@ -18,7 +19,7 @@ const core: Lowerings<Exclude<CoreName, 'input'>> = {
   ...indexing,
 }
 
-const kernels = { ...composites, ...head } satisfies Partial<Lowerings<CompositeName>>
+const kernels = { ...composites, ...attentions, ...head } satisfies Partial<Lowerings<CompositeName>>
 
 export const keptComposites: ReadonlySet<CompositeName> = new Set(Object.keys(kernels) as (keyof typeof kernels)[])
 export const lowerings = { ...core, ...kernels }

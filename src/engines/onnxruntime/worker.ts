@@ -50,6 +50,8 @@ function sessionOptions(settings: SessionSettings): InferenceSession.SessionOpti
       session: {
         // Locations of weights are relative to the root: a model may have its files anywhere.
         model_external_initializers_file_folder_path: '/',
+        // exp of a masked score is denormal, and denormals make the products after it several times slower.
+        set_denormal_as_zero: '1',
         ...(settings.sharesWeights ? { disable_prepacking: '1' } : {}),
       },
       ...(settings.foldsCasts ? { optimization: { disable_specified_optimizers: OTHER_OPTIMIZERS } } : {}),
