@@ -4,12 +4,17 @@
  */
 import { LowrankError } from '../support/errors.ts'
 import { nearest } from '../support/nearest.ts'
+import type { DType } from '../tensor/dtype.ts'
 import type { Model } from './causal-lm.ts'
 
 /** What a file says of a tensor. */
 interface Found {
   readonly shape: readonly number[]
+  readonly dtype: DType
 }
+
+/** Types a model's weights may be stored in. */
+const FLOATS: ReadonlySet<DType> = new Set(['f32', 'f16', 'bf16'])
 
 /** Tensors by the names the model has for them: tied heads borrow, so theirs are not among them. */
 export function bindWeights<T extends Found>(
@@ -28,6 +33,7 @@ export function bindWeights<T extends Found>(
       if (!found) missing.push(full)
       else if (String(found.shape) !== String(shape))
         misshapen.push(`${full} is [${found.shape}], config.json asks for [${shape}]`)
+      else if (!FLOATS.has(found.dtype)) misshapen.push(`${full} is of type ${found.dtype}, not a float`)
       else bound.set(full, found)
     }
   }
@@ -52,7 +58,7 @@ function mismatch(
     list.slice(0, SHOWN).join('; ') + (list.length > SHOWN ? `; and ${list.length - SHOWN} more` : '')
   const parts = [
     ...(missing.length > 0 ? [`${missing.length} missing: ${some(missing)}`] : []),
-    ...(misshapen.length > 0 ? [`${misshapen.length} of another shape: ${some(misshapen)}`] : []),
+    ...(misshapen.length > 0 ? [`${misshapen.length} of another shape or type: ${some(misshapen)}`] : []),
   ]
   const [close] = missing[0] === undefined ? [] : nearest(missing[0], names)
   return new LowrankError('format', `${folder}: the weights do not fit config.json (${parts.join('; ')})`, {

@@ -24,6 +24,9 @@ export interface CommonConfig {
   readonly initializerRange: number
 }
 
+/** Largest sizes a config may ask for, far above any model there is: a torn number must not build a graph for hours. */
+export const LARGEST = { width: 2 ** 20, layers: 1000, ids: 2 ** 24 } as const
+
 /** A family of decoder models, as its file writes it down. */
 export interface Family<C extends CommonConfig> {
   /** `model_type` values of config.json. */

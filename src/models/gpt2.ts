@@ -5,7 +5,7 @@
 import type { HfConfig } from '../formats/hf-config.ts'
 import type { Node } from '../graph/types.ts'
 import { type Activation, activate, activationOf } from './activation.ts'
-import { type CommonConfig, causalLM } from './causal-lm.ts'
+import { type CommonConfig, causalLM, LARGEST } from './causal-lm.ts'
 import type { Net } from './net.ts'
 
 interface Gpt2Config extends CommonConfig {
@@ -41,7 +41,7 @@ export const gpt2 = causalLM<Gpt2Config>({
 })
 
 function gpt2Config(raw: HfConfig): Gpt2Config {
-  const hiddenSize = raw.int('n_embd', { min: 1, default: 768 })
+  const hiddenSize = raw.int('n_embd', { min: 1, max: LARGEST.width, default: 768 })
   const heads = raw.int('n_head', { min: 1, default: 12 })
   if (hiddenSize % heads !== 0) throw raw.fault('n_head', `is ${heads}, which does not divide n_embd ${hiddenSize}`)
   raw.require({ add_cross_attention: false, reorder_and_upcast_attn: false })
@@ -60,16 +60,16 @@ function gpt2Config(raw: HfConfig): Gpt2Config {
   }
   const rate = (field: string): number => raw.number(field, { min: 0, max: 1, default: 0.1 })
   return {
-    vocabSize: raw.int('vocab_size', { min: 1, default: 50257 }),
+    vocabSize: raw.int('vocab_size', { min: 1, max: LARGEST.ids, default: 50257 }),
     hiddenSize,
-    layers: raw.int('n_layer', { min: 1, default: 12 }),
+    layers: raw.int('n_layer', { min: 1, max: LARGEST.layers, default: 12 }),
     heads,
     kvHeads: heads,
     headDim: hiddenSize / heads,
-    maxPositions: raw.int('n_positions', { min: 1, default: 1024 }),
+    maxPositions: raw.int('n_positions', { min: 1, max: LARGEST.ids, default: 1024 }),
     tieWordEmbeddings: raw.boolean('tie_word_embeddings', { default: true }),
     initializerRange: raw.number('initializer_range', { min: 0, default: 0.02 }),
-    innerSize: raw.int('n_inner', { min: 1, default: 4 * hiddenSize }),
+    innerSize: raw.int('n_inner', { min: 1, max: LARGEST.width, default: 4 * hiddenSize }),
     activation: activationOf(raw, 'activation_function', 'gelu_new'),
     eps: raw.number('layer_norm_epsilon', { min: 0, default: 1e-5 }),
     scaleWeights: raw.boolean('scale_attn_weights', { default: true }),

@@ -5,7 +5,7 @@
 import type { HfConfig } from '../formats/hf-config.ts'
 import type { Node } from '../graph/types.ts'
 import { type Activation, activate, activationOf } from './activation.ts'
-import { type CommonConfig, causalLM } from './causal-lm.ts'
+import { type CommonConfig, causalLM, LARGEST } from './causal-lm.ts'
 import type { Head, Net } from './net.ts'
 import { type Rope, ropeOf } from './rope.ts'
 
@@ -24,25 +24,25 @@ export interface LlamaConfig extends CommonConfig {
 
 /** The fields that Llama, Mistral and Qwen 2 read alike. */
 export function llamaFields(raw: HfConfig): Omit<LlamaConfig, 'qkvBias' | 'outputBias' | 'mlpBias' | 'window'> {
-  const hiddenSize = raw.int('hidden_size', { min: 1 })
-  const heads = raw.int('num_attention_heads', { min: 1 })
+  const hiddenSize = raw.int('hidden_size', { min: 1, max: LARGEST.width })
+  const heads = raw.int('num_attention_heads', { min: 1, max: LARGEST.width })
   if (!raw.has('head_dim') && hiddenSize % heads !== 0) {
     throw raw.fault('num_attention_heads', `is ${heads}, which does not divide hidden_size ${hiddenSize}`)
   }
-  const headDim = raw.int('head_dim', { min: 2, default: hiddenSize / heads })
+  const headDim = raw.int('head_dim', { min: 2, max: LARGEST.width, default: hiddenSize / heads })
   const maxPositions = raw.int('max_position_embeddings', { min: 1, default: 2048 })
   raw.require({ pretraining_tp: 1 })
   return {
-    vocabSize: raw.int('vocab_size', { min: 1 }),
+    vocabSize: raw.int('vocab_size', { min: 1, max: LARGEST.ids }),
     hiddenSize,
-    layers: raw.int('num_hidden_layers', { min: 1 }),
+    layers: raw.int('num_hidden_layers', { min: 1, max: LARGEST.layers }),
     heads,
     kvHeads: raw.int('num_key_value_heads', { min: 1, default: heads }),
     headDim,
     maxPositions,
     tieWordEmbeddings: raw.boolean('tie_word_embeddings', { default: false }),
     initializerRange: raw.number('initializer_range', { min: 0, default: 0.02 }),
-    intermediateSize: raw.int('intermediate_size', { min: 1 }),
+    intermediateSize: raw.int('intermediate_size', { min: 1, max: LARGEST.width }),
     activation: activationOf(raw, 'hidden_act', 'silu'),
     rmsNormEps: raw.number('rms_norm_eps', { min: 0, default: 1e-6 }),
     rope: ropeOf(raw, headDim, maxPositions),
