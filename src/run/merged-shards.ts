@@ -26,12 +26,12 @@ export function mergedWeights({ adapters, uses }: Pick<OpenWithAdapters, 'adapte
 export async function mergedShards(open: OpenWithAdapters, plan: MergePlan): Promise<LazyTensor[][]> {
   const { model, folder } = open.base
   const { refs, files } = await openWeights(folder)
-  const inFile = new Map([...refs].map(([name, ref]) => [name, { name, ref, shape: ref.shape }]))
+  const inFile = new Map([...refs].map(([name, ref]) => [name, { ...ref, name }]))
   const bound = bindWeights(model, inFile, folder)
   const modelNames = new Map([...bound].map(([own, { name }]) => [name, own]))
   const brought = broughtTensors(open)
   const read = async (own: string): Promise<HostTensor> => {
-    const ref = bound.get(own)?.ref
+    const ref = bound.get(own)
     invariant(ref, `the base has no tensor ${own}`)
     const held = brought.get(own)
     return held ? storeLike({ dtype: ref.dtype, shape: held.shape }, asF32(held, own)) : await readTensor(ref)
@@ -47,7 +47,7 @@ export async function mergedShards(open: OpenWithAdapters, plan: MergePlan): Pro
   const shards = files.map((file) => [...refs].flatMap(([name, ref]) => (ref.file === file ? tensorOf(name, ref) : [])))
   const added = plan.tensors.flatMap((change) => {
     if (bound.has(change.name)) return []
-    const ref = bound.get(change.source)?.ref
+    const ref = bound.get(change.source)
     invariant(ref, `the base has no tensor ${change.source}`)
     return [lazy(change.name, ref, async () => change.compute(await read(change.source)))]
   })
