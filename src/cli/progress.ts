@@ -56,6 +56,8 @@ function staying(event: TrainEvent | ProgressEvent | NoticeEvent, palette: Palet
       ]
     case 'checkpoint':
       return [palette.faint(`${' '.repeat(stepColumn)}saved ${event.path}`)]
+    case 'graph':
+      return [event.text.trimEnd(), palette.faint(`graph ${event.hash}`)]
     case 'progress':
     case 'done':
       return []

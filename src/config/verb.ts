@@ -50,9 +50,6 @@ export interface VerbSpec<T extends OptionTable = OptionTable> {
   notes?: string
 }
 
-export type VerbInput<V extends VerbSpec> = z.input<V['schema']>
-export type VerbOutput<V extends VerbSpec> = z.output<V['schema']>
-
 interface VerbDetails {
   examples: readonly Example[]
   positional?: string

@@ -4,6 +4,7 @@
  * line and reason, or counted.
  */
 import { LowrankError } from '../support/errors.ts'
+import { count } from '../support/human.ts'
 import { type Dataset, DatasetBuilder } from './dataset.ts'
 import { type Encoded, type EncodeSettings, encodeRow } from './encode-row.ts'
 import { countLabels } from './example.ts'
@@ -61,7 +62,7 @@ export async function loadDataset(options: LoadDatasetOptions): Promise<LoadedDa
       const found = formatOf(row, format)
       const encoded = encodeRow(found.row, found.format, options)
       format = found.format
-      if (count(report, encoded)) builder.add(encoded.ids, encoded.labels, row.place, row.source, row.line)
+      if (tally(report, encoded)) builder.add(encoded.ids, encoded.labels, row.place, row.source, row.line)
     } catch (error) {
       const placed = inPlace(error, nameOf(row.source, row.line))
       if (options.skipBadRows !== true) throw placed
@@ -86,7 +87,16 @@ function formatOf(row: SourcedRow, first: RowFormat | undefined): { row: Record<
 }
 
 /** Adds a row to the report; false where it has nothing to learn. */
-function count(report: Omit<DatasetReport, 'format'>, { ids, labels, cut }: Encoded): boolean {
+/** What a person should be told of rows that were not taken as they stand. */
+export function rowWarnings({ cut, unlabelled, skipped, reasons }: DatasetReport): string[] {
+  return [
+    ...(cut > 0 ? [`${count(cut)} rows were cut to the maximal length`] : []),
+    ...(unlabelled > 0 ? [`${count(unlabelled)} rows have no token with loss and are left out`] : []),
+    ...(skipped > 0 ? [`${count(skipped)} bad rows were skipped: ${reasons.join('; ')}`] : []),
+  ]
+}
+
+function tally(report: Omit<DatasetReport, 'format'>, { ids, labels, cut }: Encoded): boolean {
   const labelled = countLabels(labels)
   if (cut) report.cut++
   if (labelled === 0) {

@@ -20,11 +20,6 @@ export interface PeftFolder extends ParsedLoraConfig {
   tensors: Map<string, HostTensor>
 }
 
-/** Whether a folder holds a PEFT adapter. */
-export async function isPeftFolder(folder: string): Promise<boolean> {
-  return (await pathKind(join(folder, ADAPTER_CONFIG))) === 'file'
-}
-
 /** Reads an adapter folder. @throws {LowrankError} `missing`, `format`, `config`, `unsupported`, naming the file. */
 export async function readPeftFolder(folder: string): Promise<PeftFolder> {
   const parsed = await readPeftConfig(folder)

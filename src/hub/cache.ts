@@ -4,21 +4,14 @@
  */
 import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
+import { COMPANION_FILES } from '../formats/model-files.ts'
 import { parseWeightIndex } from '../formats/weights-folder.ts'
 import { fileError, pathKind, readBounded, readJson, systemCode } from '../support/files.ts'
 
 /** Files beside the weights that are used where a repository has them. */
 export const SMALL_FILES = [
   'config.json',
-  'generation_config.json',
-  'tokenizer.json',
-  'tokenizer_config.json',
-  'special_tokens_map.json',
-  'added_tokens.json',
-  'vocab.json',
-  'vocab.txt',
-  'merges.txt',
-  'chat_template.jinja',
+  ...COMPANION_FILES,
   'chat_template.json',
   'adapter_config.json',
   'model.safetensors.index.json',

@@ -6,7 +6,7 @@ import type { EvalOptions, EvalSettings } from '../config/verbs/index.ts'
 import type { Batch } from '../data/batch.ts'
 import { Batches } from '../data/batches.ts'
 import { dataFiles } from '../data/data-files.ts'
-import { type DatasetReport, type LoadedDataset, loadDataset } from '../data/load-dataset.ts'
+import { type LoadedDataset, loadDataset, rowWarnings } from '../data/load-dataset.ts'
 import type { Engine, Executable, WeightRef } from '../engine/engine.ts'
 import { prepare } from '../engine/prepare.ts'
 import { graphOf } from '../graph/graph.ts'
@@ -20,7 +20,6 @@ import {
 } from '../infer/loaded-adapter.ts'
 import type { Model } from '../models/causal-lm.ts'
 import { newBuilder } from '../ops/index.ts'
-import { count } from '../support/human.ts'
 import type { HostTensor } from '../tensor/host-tensor.ts'
 import { labelLosses } from '../train/evaluation.ts'
 import { batchFeeds, tokenLosses } from '../train/loss-graph.ts'
@@ -44,7 +43,7 @@ export async function evaluate(options: EvalOptions & Watched): Promise<EvalResu
   const { signal, onProgress: onEvent } = options
   const open = await openForUse(settings, { signal, onEvent })
   const { dataset, report } = await loadRows(settings, open, signal)
-  for (const message of reportNotes(report)) onEvent?.({ type: 'notice', message })
+  for (const message of rowWarnings(report)) onEvent?.({ type: 'notice', message })
   const { engine, threads } = await openEngineFor(settings)
   try {
     const executable = await compileEvaluation(engine, open, { threads, signal })
@@ -156,12 +155,4 @@ class RowMeans {
   means(): number[] {
     return Array.from(this.#sums, (sum, row) => sum / Math.max(this.#counts[row] ?? 0, 1))
   }
-}
-
-function reportNotes({ cut, unlabelled, skipped, reasons }: DatasetReport): string[] {
-  return [
-    ...(cut > 0 ? [`${count(cut)} rows were cut to the maximal length`] : []),
-    ...(unlabelled > 0 ? [`${count(unlabelled)} rows have no token with loss and are left out`] : []),
-    ...(skipped > 0 ? [`${count(skipped)} bad rows were skipped: ${reasons.join('; ')}`] : []),
-  ]
 }

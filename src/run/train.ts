@@ -5,6 +5,7 @@
 import { basename } from 'node:path'
 import type { Batches } from '../data/batches.ts'
 import type { Engine } from '../engine/engine.ts'
+import { hashGraph, printGraph } from '../graph/print.ts'
 import { isLowrankError, LowrankError } from '../support/errors.ts'
 import type { HostTensor } from '../tensor/host-tensor.ts'
 import {
@@ -105,6 +106,7 @@ async function* runIn(folder: RunFolder, run: Run): AsyncGenerator<TrainEvent, T
       yield { type: 'notice', message: 'activations are recomputed in the backward pass, to fit in memory' }
     const session = await openSession(settings, subject, { engine, recompute, signal })
     try {
+      if (settings.printGraph) yield { type: 'graph', text: printGraph(session.graph), hash: hashGraph(session.graph) }
       return yield* trainIn(folder, run, { session, engine, batches, totalSteps, mark, checkpoint })
     } finally {
       await session.dispose()

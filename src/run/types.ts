@@ -45,6 +45,8 @@ export type TrainEvent =
   | NoticeEvent
   | ProgressEvent
   | { type: 'resume'; step: number; message: string }
+  /** With `printGraph`: the step's graph as text, and a hash of it. */
+  | { type: 'graph'; text: string; hash: string }
   | StepEvent
   | { type: 'eval'; step: number; evalLoss: number; evalTokens: number }
   | { type: 'checkpoint'; step: number; path: string }
@@ -264,18 +266,23 @@ export interface EngineReport {
   selfTest?: { passed: boolean; cases: number; seconds: number; problems: string[] }
 }
 
+export interface Machine {
+  cpu: string
+  /** Logical processors this process may use. */
+  cores: number
+  /** Vector units that matter to matrix products; absent where the system does not say. */
+  flags?: { avx2: boolean; avx512: boolean; amx: boolean; neon: boolean }
+  memoryBytes: number
+  freeMemoryBytes: number
+  /** Where a container allows less than the machine has. */
+  memoryLimitBytes?: number
+  system: string
+}
+
 export interface DoctorReport {
   lowrank: string
   node: string
-  machine: {
-    cpu: string
-    cores: number
-    flags?: { avx2: boolean; avx512: boolean; amx: boolean; neon: boolean }
-    memoryBytes: number
-    freeMemoryBytes: number
-    memoryLimitBytes?: number
-    system: string
-  }
+  machine: Machine
   engines: EngineReport[]
   caches: { name: string; path: string; exists: boolean; models?: string[] }[]
   offline: boolean

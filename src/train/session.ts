@@ -6,6 +6,7 @@
 import type { Batch } from '../data/batch.ts'
 import type { Engine, Executable, Tensors, WeightSource } from '../engine/engine.ts'
 import { prepare } from '../engine/prepare.ts'
+import type { Graph } from '../graph/types.ts'
 import { recompute } from '../passes/recompute.ts'
 import { invariant } from '../support/errors.ts'
 import { hashKey } from '../support/random.ts'
@@ -40,29 +41,33 @@ export interface StepOutcome {
 
 export class TrainSession {
   readonly trained: Trained
+  /** The step's graph as the engine has it. */
+  readonly graph: Graph
   readonly #executable: Executable
   readonly #options: SessionOptions
   /** Something in the graph drops at random. */
   readonly #drops: boolean
 
-  private constructor(trained: Trained, executable: Executable, options: SessionOptions, drops: boolean) {
+  private constructor(trained: Trained, graph: Graph, executable: Executable, options: SessionOptions) {
     this.trained = trained
+    this.graph = graph
     this.#executable = executable
     this.#options = options
-    this.#drops = drops
+    this.#drops = graph.inputs.has('dropoutKeys')
   }
 
   static async create(trained: Trained, options: SessionOptions): Promise<TrainSession> {
     const { engine, weights, threads, signal } = options
     const { graph, state } = buildStep(trained, options)
     const whole = options.recompute ? recompute(graph, trained.model.blockOf) : graph
-    const executable = await engine.compile(prepare(whole, engine.composites), {
+    const prepared = prepare(whole, engine.composites)
+    const executable = await engine.compile(prepared, {
       weights,
       state,
       ...(threads === undefined ? {} : { threads }),
       ...(signal === undefined ? {} : { signal }),
     })
-    return new TrainSession(trained, executable, options, graph.inputs.has('dropoutKeys'))
+    return new TrainSession(trained, prepared, executable, options)
   }
 
   /** Sets the trained tensors; moments and sums start at zero. */

@@ -1,5 +1,5 @@
 /** @file Options of the machine: engine, threads, arithmetic, memory. Must not know what an engine is. */
-import { choice, integerOrAuto, option, switchOf } from '../option.ts'
+import { boolean, choice, integerOrAuto, option, switchOf } from '../option.ts'
 
 const group = 'Machine'
 
@@ -16,6 +16,12 @@ export const dtypeOption = option(
   group,
   choice(['auto', 'f32', 'bf16', 'f16']).default('auto'),
   'Arithmetic, where the engine can; auto: f32.',
+)
+
+export const printGraphOption = option(
+  group,
+  boolean().default(false),
+  'Show the graph of a step as it is given to the engine, before training.',
 )
 
 export const recomputeOption = option(

@@ -40,4 +40,3 @@ export type TrainSettings = OutputOf<'train'>
 export type EvalSettings = OutputOf<'eval'>
 export type GenerateSettings = OutputOf<'generate'>
 export type ChatSettings = OutputOf<'chat'>
-export type MergeSettings = OutputOf<'merge'>

@@ -3,7 +3,7 @@
 import { option, text } from '../option.ts'
 import { adapterOptions } from '../options/adapter.ts'
 import { batching, rowOptions, trainingData } from '../options/data.ts'
-import { dtypeOption, engineOptions, recomputeOption } from '../options/machine.ts'
+import { dtypeOption, engineOptions, printGraphOption, recomputeOption } from '../options/machine.ts'
 import { modelOption, modelSource } from '../options/model.ts'
 import { optimizerOptions, savingOptions, seedOptions } from '../options/training.ts'
 import { type Conflict, isSet, needs, type Resolved, verb } from '../verb.ts'
@@ -44,6 +44,7 @@ export const trainVerb = verb(
     ...engineOptions,
     dtype: dtypeOption,
     recompute: recomputeOption,
+    printGraph: printGraphOption,
   },
   {
     examples: [

@@ -5,7 +5,7 @@
 import type { DType } from '../../tensor/dtype.ts'
 
 /** TensorProto.DataType. */
-const ELEMENT_TYPE: { readonly [K in DType]: number } = {
+export const ELEMENT_TYPE: { readonly [K in DType]: number } = {
   f32: 1,
   u8: 2,
   i32: 6,

@@ -1,19 +1,7 @@
 /** @file What this machine is: processor and its vector units, memory, also inside a container. Must not know engines. */
 import { readFileSync } from 'node:fs'
 import { arch, availableParallelism, cpus, freemem, platform, release, totalmem } from 'node:os'
-
-export interface Machine {
-  cpu: string
-  /** Logical processors this process may use. */
-  cores: number
-  /** Vector units that matter to matrix products; absent where the system does not say. */
-  flags?: { avx2: boolean; avx512: boolean; amx: boolean; neon: boolean }
-  memoryBytes: number
-  freeMemoryBytes: number
-  /** Where a container allows less than the machine has. */
-  memoryLimitBytes?: number
-  system: string
-}
+import type { Machine } from '../types.ts'
 
 export function describeMachine(): Machine {
   const machine: Machine = {

@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto'
 import { Batches, type DataCursor } from '../../data/batches.ts'
 import { dataFiles } from '../../data/data-files.ts'
 import { type Dataset, splitDataset } from '../../data/dataset.ts'
-import { type DatasetReport, loadDataset } from '../../data/load-dataset.ts'
+import { type DatasetReport, loadDataset, rowWarnings } from '../../data/load-dataset.ts'
 import type { CommonConfig } from '../../models/causal-lm.ts'
 import { LowrankError } from '../../support/errors.ts'
 import { pathKind } from '../../support/files.ts'
@@ -99,8 +99,6 @@ function reportNotes(report: DatasetReport): string[] {
   const { rows, tokens, labelled, format, longest } = report
   return [
     `${count(rows)} ${format} rows, ${count(tokens)} tokens, ${count(labelled)} of them with loss, the longest row ${count(longest)}`,
-    ...(report.cut > 0 ? [`${count(report.cut)} rows were cut to the maximal length`] : []),
-    ...(report.unlabelled > 0 ? [`${count(report.unlabelled)} rows have no token with loss and are left out`] : []),
-    ...(report.skipped > 0 ? [`${count(report.skipped)} bad rows were skipped: ${report.reasons.join('; ')}`] : []),
+    ...rowWarnings(report),
   ]
 }

@@ -2,7 +2,6 @@
  * @file What a run trains: the model with an adapter on it, or all of the model; its first values, and how it is written.
  * Must not know data, the loop or terminals.
  */
-import { copyFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { isWeightRef, type WeightSource } from '../../engine/engine.ts'
 import { renderModelCard } from '../../formats/model-card.ts'
@@ -16,11 +15,11 @@ import { initAdapter } from '../../peft/init.ts'
 import { type AdapterLayout, layoutAdapter } from '../../peft/layout.ts'
 import { writeFileAtomic } from '../../support/atomic-write.ts'
 import { invariant } from '../../support/errors.ts'
-import { pathKind } from '../../support/files.ts'
 import { type HostTensor, sizeOf } from '../../tensor/host-tensor.ts'
 import { layoutFull } from '../../train/full-layout.ts'
 import { type GroupRule, groupParameters } from '../../train/parameter-groups.ts'
 import type { Trained } from '../../train/step-graph.ts'
+import { copySmallFiles } from '../model-files.ts'
 import { openConfig, openModel } from '../open-model.ts'
 import { newLoraConfig, refuseContradiction, settingsOfConfig } from './lora-settings.ts'
 import type { TrainSettings } from './settings.ts'
@@ -119,7 +118,7 @@ async function fullSubject(settings: TrainSettings, folder: string): Promise<Sub
     write: async (target, values) => {
       await writeSafetensors(
         join(target, 'model.safetensors'),
-        new Map(layout.tensors.map(({ id }) => [id, valueOf(values, id)])),
+        new Map(layout.tensors.map(({ id }) => [id, valueById(values, id)])),
         { metadata: { format: 'pt' } },
       )
       await copySmallFiles(dirname(configFile), target)
@@ -132,26 +131,10 @@ async function fullSubject(settings: TrainSettings, folder: string): Promise<Sub
   }
 }
 
-function valueOf(values: ReadonlyMap<string, HostTensor>, id: string): HostTensor {
+function valueById(values: ReadonlyMap<string, HostTensor>, id: string): HostTensor {
   const value = values.get(id)
   invariant(value, `${id} has no value`)
   return value
-}
-
-const SMALL_FILES = [
-  'tokenizer.json',
-  'tokenizer_config.json',
-  'special_tokens_map.json',
-  'generation_config.json',
-  'chat_template.jinja',
-  'vocab.json',
-  'merges.txt',
-]
-
-async function copySmallFiles(from: string, to: string): Promise<void> {
-  for (const name of SMALL_FILES) {
-    if ((await pathKind(join(from, name))) === 'file') await copyFile(join(from, name), join(to, name))
-  }
 }
 
 /** Reads a base tensor as f32 by the model's name for it. */

@@ -1,6 +1,6 @@
 /** @file Lowerings of ops that work element by element. */
-import type { DType } from '../../../tensor/dtype.ts'
 import { input, type Lower, standard } from '../lowering.ts'
+import { ELEMENT_TYPE } from '../proto.ts'
 
 export const neg: Lower<'neg'> = standard('Neg')
 export const exp: Lower<'exp'> = standard('Exp')
@@ -25,16 +25,5 @@ export const and: Lower<'and'> = standard('And')
 export const not: Lower<'not'> = standard('Not')
 export const select: Lower<'select'> = standard('Where')
 
-/** TensorProto.DataType, as the attribute of Cast wants it. */
-const CAST_TO: { readonly [K in DType]: number } = {
-  f32: 1,
-  u8: 2,
-  i32: 6,
-  i64: 7,
-  bool: 9,
-  f16: 10,
-  u32: 12,
-  bf16: 16,
-}
-
-export const cast: Lower<'cast'> = (call) => call.e.op('Cast', [input(call, 0)], { to: CAST_TO[call.node.params.to] })
+export const cast: Lower<'cast'> = (call) =>
+  call.e.op('Cast', [input(call, 0)], { to: ELEMENT_TYPE[call.node.params.to] })
