@@ -203,7 +203,7 @@ async function* finish(
   const result: TrainResult = {
     output: folder.path,
     steps: progress.step,
-    loss: progress.lastLoss,
+    loss: progress.window.labelled > 0 ? progress.window.loss / progress.window.labelled : progress.lastLoss,
     ...(evalLoss === undefined ? {} : { evalLoss }),
     tokensPerSecond: progress.tokens / Math.max(progress.seconds, 1e-9),
     peakMemoryBytes: reporter.peakMemory(),
