@@ -59,7 +59,9 @@ const documents = [
     .filter((f) => f.endsWith('.md'))
     .map((f) => `docs/${f}`),
 ]
-const options = new Map<string, string[]>(Object.values(verbs).map((verb) => [verb.name, Object.keys(verb.options).map(kebab)]))
+const options = new Map<string, string[]>(
+  Object.values(verbs).map((verb) => [verb.name, Object.keys(verb.options).map(kebab)]),
+)
 
 describe.each(documents)('commands in %s', (document) => {
   it('name verbs and flags that exist', () => {

@@ -1,20 +1,20 @@
 /** @file A conformance case made by transformers + PEFT + torch, opened with lowrank's own readers. */
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { prepare } from '../../src/engine/prepare.ts'
+import type { Batch } from '../../src/data/batch.ts'
+import { collate } from '../../src/data/collate.ts'
+import type { Example } from '../../src/data/example.ts'
 import type { Engine, Executable, Tensors } from '../../src/engine/engine.ts'
-import type { Graph } from '../../src/graph/types.ts'
+import { prepare } from '../../src/engine/prepare.ts'
 import { readPeftFolder } from '../../src/formats/peft-folder.ts'
 import { readSafetensors } from '../../src/formats/tensor-files.ts'
-import { collate } from '../../src/data/collate.ts'
-import type { Batch } from '../../src/data/batch.ts'
-import type { Example } from '../../src/data/example.ts'
+import type { Graph } from '../../src/graph/types.ts'
 import { fileKey, matchKeys } from '../../src/peft/keys.ts'
 import { layoutAdapter } from '../../src/peft/layout.ts'
 import { openModel } from '../../src/run/open-model.ts'
 import type { HostTensor } from '../../src/tensor/host-tensor.ts'
 import { f32, i64 } from '../../src/tensor/host-tensor.ts'
-import { groupParameters, packGroup, type ParameterGroup } from '../../src/train/parameter-groups.ts'
+import { groupParameters, type ParameterGroup, packGroup } from '../../src/train/parameter-groups.ts'
 import type { Trained } from '../../src/train/step-graph.ts'
 
 export interface Golden {
@@ -56,7 +56,12 @@ export async function openCase(folder: string): Promise<Case> {
     .split('\n')
     .map((line, place) => {
       const row = JSON.parse(line) as { input_ids: number[]; labels: number[] }
-      return { ids: Int32Array.from(row.input_ids), labels: Int32Array.from(row.labels), place, source: `train.jsonl:${place + 1}` }
+      return {
+        ids: Int32Array.from(row.input_ids),
+        labels: Int32Array.from(row.labels),
+        place,
+        source: `train.jsonl:${place + 1}`,
+      }
     })
   return { trained, weights, start, golden, tensors, examples }
 }
@@ -66,13 +71,22 @@ export function required<T>(value: T | undefined, name: string): T {
   return value
 }
 
-export async function compile(engine: Engine, c: Case, graph: Graph, state?: Readonly<Record<string, string>>): Promise<Executable> {
+export async function compile(
+  engine: Engine,
+  c: Case,
+  graph: Graph,
+  state?: Readonly<Record<string, string>>,
+): Promise<Executable> {
   const ready = prepare(graph, engine.composites)
   return await engine.compile(ready, { weights: c.weights, ...(state ? { state } : {}) })
 }
 
 /** Sets the adapter (or, with `zero`, one whose update is nothing) into an executable. */
-export async function writeAdapter(executable: Executable, groups: readonly ParameterGroup[], values: ReadonlyMap<string, HostTensor>): Promise<void> {
+export async function writeAdapter(
+  executable: Executable,
+  groups: readonly ParameterGroup[],
+  values: ReadonlyMap<string, HostTensor>,
+): Promise<void> {
   await executable.writeState(Object.fromEntries(groups.map((group) => [group.name, packGroup(group, values)])))
 }
 
@@ -91,18 +105,25 @@ export function logitFeeds(golden: Golden): Record<string, HostTensor> {
   return {
     ids: i64([rows, seq], golden.input_ids.flat()),
     segments: i64([rows, seq], mask),
-    positions: i64([rows, seq], mask.map((m, i) => (m ? i % seq : 0))),
-    labelRows: i64([rows * seq], mask.map((_, i) => i)),
+    positions: i64(
+      [rows, seq],
+      mask.map((m, i) => (m ? i % seq : 0)),
+    ),
+    labelRows: i64(
+      [rows * seq],
+      mask.map((_, i) => i),
+    ),
   }
 }
 
 /** Largest difference where the mask says there is a token. */
 export function logitError(golden: Golden, expected: HostTensor, actual: HostTensor): number {
-  const width = (expected.shape.at(-1) ?? 1)
+  const width = expected.shape.at(-1) ?? 1
   let worst = 0
   golden.attention_mask.flat().forEach((m, row) => {
     if (!m) return
-    for (let j = 0; j < width; j++) worst = Math.max(worst, Math.abs(Number(expected.data[row * width + j]) - Number(actual.data[row * width + j])))
+    for (let j = 0; j < width; j++)
+      worst = Math.max(worst, Math.abs(Number(expected.data[row * width + j]) - Number(actual.data[row * width + j])))
   })
   return worst
 }

@@ -5,13 +5,25 @@ import { afterAll, describe, expect, it } from 'vitest'
 import type { Engine } from '../../src/engine/engine.ts'
 import { onnxruntimeEngine } from '../../src/engines/onnxruntime/index.ts'
 import { referenceEngine } from '../../src/engines/reference/index.ts'
-import { buildEvaluation, buildGradients, buildLogits, buildStep } from '../../src/train/step-graph.ts'
-import { optimizers } from '../../src/train/optimizers.ts'
-import { scheduleFactor } from '../../src/train/schedules.ts'
-import { unpackGroup } from '../../src/train/parameter-groups.ts'
 import type { HostTensor } from '../../src/tensor/host-tensor.ts'
+import { optimizers } from '../../src/train/optimizers.ts'
+import { unpackGroup } from '../../src/train/parameter-groups.ts'
+import { scheduleFactor } from '../../src/train/schedules.ts'
+import { buildEvaluation, buildGradients, buildLogits, buildStep } from '../../src/train/step-graph.ts'
 import { sharedPath } from '../setup/shared.ts'
-import { batchOf, type Case, compile, feedsOf, fileKey, logitError, logitFeeds, openCase, required, scalar, writeAdapter } from './case.ts'
+import {
+  batchOf,
+  type Case,
+  compile,
+  feedsOf,
+  fileKey,
+  logitError,
+  logitFeeds,
+  openCase,
+  required,
+  scalar,
+  writeAdapter,
+} from './case.ts'
 
 const DECODERS = /^(llama.*|mistral-window|qwen2|gpt2)$/
 const folder = process.env.LOWRANK_CASES ?? sharedPath('conformance', 'cases')
@@ -37,7 +49,9 @@ async function checkLogits(engine: Engine, c: Case): Promise<void> {
   const executable = await compile(engine, c, buildLogits(c.trained))
   await writeAdapter(executable, c.trained.groups, c.start)
   const { logits } = await executable.run(logitFeeds(c.golden))
-  expect(logitError(c.golden, required(c.tensors.get('logits_adapter'), 'logits'), required(logits, 'logits'))).toBeLessThan(1e-4)
+  expect(
+    logitError(c.golden, required(c.tensors.get('logits_adapter'), 'logits'), required(logits, 'logits')),
+  ).toBeLessThan(1e-4)
   await executable.dispose()
 }
 
@@ -77,7 +91,10 @@ async function checkGradients(engine: Engine, c: Case): Promise<void> {
 
 /** torch names parameters, PEFT's files name keys: magnitudes and token rows differ in a suffix. */
 function sameTensor(parameter: string, key: string): boolean {
-  const plain = (s: string): string => s.replace(/\.weight$/, '').replace('token_adapter.trainable_tokens_delta.default', 'token_adapter.trainable_tokens_delta')
+  const plain = (s: string): string =>
+    s
+      .replace(/\.weight$/, '')
+      .replace('token_adapter.trainable_tokens_delta.default', 'token_adapter.trainable_tokens_delta')
   return plain(parameter) === plain(key)
 }
 
@@ -86,14 +103,21 @@ async function checkTraining(engine: Engine, c: Case): Promise<void> {
   const { graph, state } = buildStep(c.trained, options)
   const executable = await compile(engine, c, graph, state)
   await writeAdapter(executable, c.trained.groups, c.start)
-  const moments = c.trained.groups.flatMap((g) => ['m', 'v'].map((m) => [`${g.name}.${m}`, { dtype: 'f32', shape: [g.size], data: new Float32Array(g.size) } as HostTensor]))
+  const moments = c.trained.groups.flatMap((g) =>
+    ['m', 'v'].map((m) => [
+      `${g.name}.${m}`,
+      { dtype: 'f32', shape: [g.size], data: new Float32Array(g.size) } as HostTensor,
+    ]),
+  )
   await executable.writeState(Object.fromEntries(moments))
   for (let step = 0; step < 20; step++) {
     const batch = batchOf(c.examples.slice(2 * step, 2 * step + 2))
     const labelled = batch.labels.data.length
     const scalars = Object.entries(optimizers.adamw.scalars(step + 1)).map(([k, v]) => [k, scalar(v)])
     const rate = scalar(1e-3 * scheduleFactor('linear', step, 0, 20))
-    const out = await executable.run(feedsOf(batch, { ...Object.fromEntries(scalars), rate, lossWeight: scalar(1 / labelled) }))
+    const out = await executable.run(
+      feedsOf(batch, { ...Object.fromEntries(scalars), rate, lossWeight: scalar(1 / labelled) }),
+    )
     const loss = Array.from(required(out.losses, 'losses').data, Number).reduce((a, b) => a + b, 0) / labelled
     expect(Math.abs(loss - required(c.golden.losses[step], 'loss')), `loss of step ${step + 1}`).toBeLessThan(1e-4)
     const norm = required(c.golden.grad_norms[step], 'norm')

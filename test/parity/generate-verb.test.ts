@@ -10,7 +10,9 @@ import { sharedPath } from '../setup/shared.ts'
 const stories = sharedPath('data', 'models', 'stories260K')
 const cases = process.env.LOWRANK_CASES ?? sharedPath('conformance', 'cases')
 
-async function run(options: GenerateOptions & { signal?: AbortSignal }): Promise<GenerateResult & { streamed: string }> {
+async function run(
+  options: GenerateOptions & { signal?: AbortSignal },
+): Promise<GenerateResult & { streamed: string }> {
   let streamed = ''
   const events = generate(options)
   for (;;) {
@@ -57,7 +59,9 @@ describe.skipIf(cases === undefined)('generate with adapters', () => {
     const model = path('llama', 'model')
     const { prompt_ids, greedy_ids } = JSON.parse(readFileSync(path('llama', 'golden.json'), 'utf8'))
     const ids = (...adapter: string[]): Promise<number[]> =>
-      run({ model, ...(adapter.length > 0 ? { adapter } : {}), ids: prompt_ids, maxTokens: 24, ignoreEos: true }).then((result) => result.ids)
+      run({ model, ...(adapter.length > 0 ? { adapter } : {}), ids: prompt_ids, maxTokens: 24, ignoreEos: true }).then(
+        (result) => result.ids,
+      )
     const folder = path('llama', 'adapter')
     expect(await ids(`a=${folder}:0.5`, `b=${folder}:0.5`)).toEqual(greedy_ids)
     expect(await ids(`a=${folder}:0`)).toEqual(await ids())

@@ -9,8 +9,8 @@ import { Generator } from '../../src/infer/generator.ts'
 import type { LoadedAdapter } from '../../src/infer/loaded-adapter.ts'
 import type { GenerationRequest } from '../../src/infer/request.ts'
 import { openModel } from '../../src/run/open-model.ts'
-import { loadTokenizer } from '../../src/text/load-tokenizer.ts'
 import type { HostTensor } from '../../src/tensor/host-tensor.ts'
+import { loadTokenizer } from '../../src/text/load-tokenizer.ts'
 import { sharedPath } from '../setup/shared.ts'
 import { openCase } from './case.ts'
 
@@ -84,7 +84,10 @@ describe.skipIf(stories === undefined).each(engines)('a trained model on $name',
     const ending = first?.ids[1] ?? -1
     const strict = new Generator({ engine, model, weights, eosIds: [ending] })
     const [stopped] = await strict.run([{ ids: prompt_ids, maxTokens: 50 }])
-    expect(stopped).toMatchObject({ finishReason: 'stop', ids: first?.ids.slice(0, (first?.ids.indexOf(ending) ?? 0) + 1) })
+    expect(stopped).toMatchObject({
+      finishReason: 'stop',
+      ids: first?.ids.slice(0, (first?.ids.indexOf(ending) ?? 0) + 1),
+    })
     await strict.dispose()
     if (engine.name === 'reference') return await generator.dispose() // 512 tokens take it 10 s
     const long = Array.from({ length: model.config.maxPositions - 2 }, (_, i) => prompt_ids[i % 30] ?? 1)
@@ -131,24 +134,30 @@ describe.skipIf(cases === undefined).each(engines)('adapters by row on $name', (
     return { c, request, generator: new Generator({ engine, model, weights: c.weights, adapters }) }
   }
 
-  it.each(['llama', 'llama-embedding', 'gpt2', 'llama-lora-bias'])('a mixed batch is its rows alone: %s', async (name) => {
-    const { c, request, generator } = await open(name, (first) => [first, scaled(first, 'second', -1.5)])
-    const uses = [
-      [],
-      [{ name: 'first' }],
-      [{ name: 'second' }],
-      [{ name: 'first', weight: 0.5 }, { name: 'second', weight: 0.25 }],
-      [{ name: 'first', weight: 0 }],
-    ]
-    const requests = uses.map((adapters) => ({ ...request, adapters }))
-    const together = await generator.run([...requests.slice(1), ...requests.slice(0, 1)])
-    for (const [i, alone] of [...requests.slice(1), ...requests.slice(0, 1)].entries())
-      expect(together[i]?.ids, `row ${i}`).toEqual((await generator.run([alone]))[0]?.ids)
-    expect(together[0]?.ids).toEqual(c.golden.greedy_ids.slice(0, 12))
-    expect(together[3]?.ids).toEqual(together[4]?.ids) // weight 0 is the base
-    expect(together[1]?.ids).not.toEqual(together[0]?.ids)
-    await generator.dispose()
-  })
+  it.each(['llama', 'llama-embedding', 'gpt2', 'llama-lora-bias'])(
+    'a mixed batch is its rows alone: %s',
+    async (name) => {
+      const { c, request, generator } = await open(name, (first) => [first, scaled(first, 'second', -1.5)])
+      const uses = [
+        [],
+        [{ name: 'first' }],
+        [{ name: 'second' }],
+        [
+          { name: 'first', weight: 0.5 },
+          { name: 'second', weight: 0.25 },
+        ],
+        [{ name: 'first', weight: 0 }],
+      ]
+      const requests = uses.map((adapters) => ({ ...request, adapters }))
+      const together = await generator.run([...requests.slice(1), ...requests.slice(0, 1)])
+      for (const [i, alone] of [...requests.slice(1), ...requests.slice(0, 1)].entries())
+        expect(together[i]?.ids, `row ${i}`).toEqual((await generator.run([alone]))[0]?.ids)
+      expect(together[0]?.ids).toEqual(c.golden.greedy_ids.slice(0, 12))
+      expect(together[3]?.ids).toEqual(together[4]?.ids) // weight 0 is the base
+      expect(together[1]?.ids).not.toEqual(together[0]?.ids)
+      await generator.dispose()
+    },
+  )
 
   it.each([
     ['llama-dora', /DoRA/],

@@ -4,8 +4,8 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, describe, expect, it } from 'vitest'
-import { referenceEngine } from '../../src/engines/reference/index.ts'
 import { prepare } from '../../src/engine/prepare.ts'
+import { referenceEngine } from '../../src/engines/reference/index.ts'
 import { readSafetensors } from '../../src/formats/tensor-files.ts'
 import { evaluate } from '../../src/run/evaluate.ts'
 import { generate } from '../../src/run/generate.ts'
@@ -36,7 +36,10 @@ describe.skipIf(names.length === 0).each(engines)('use on %s', (engine) => {
       expect(Math.abs(found.loss - eval_loss_adapter)).toBeLessThan(1e-4)
       expect(found.tokens).toBe(eval_tokens)
       expect(found.perplexity).toBeCloseTo(Math.exp(found.loss), 6)
-      const rows = readFileSync(path('train.jsonl'), 'utf8').trim().split('\n').map((line) => JSON.parse(line).labels)
+      const rows = readFileSync(path('train.jsonl'), 'utf8')
+        .trim()
+        .split('\n')
+        .map((line) => JSON.parse(line).labels)
       const counts = rows.map((labels: number[]) => labels.filter((label, t) => t > 0 && label !== -100).length)
       const sum = required(found.losses, 'losses').reduce((total, loss, i) => total + loss * (counts[i] ?? 0), 0)
       expect(found.losses?.length).toBe(found.examples)
@@ -52,7 +55,14 @@ describe.skipIf(names.length === 0).each(engines)('use on %s', (engine) => {
 
     it('generates PEFT’s greedy continuation', async () => {
       const { prompt_ids, greedy_ids } = golden()
-      const events = generate({ model, adapter, ids: prompt_ids, maxTokens: greedy_ids.length, ignoreEos: true, engine })
+      const events = generate({
+        model,
+        adapter,
+        ids: prompt_ids,
+        maxTokens: greedy_ids.length,
+        ignoreEos: true,
+        engine,
+      })
       let next = await events.next()
       while (!next.done) next = await events.next()
       expect(next.value.ids).toEqual(greedy_ids)
