@@ -68,6 +68,11 @@ export function resolveTargets(
   const matched = verdicts.filter((v) => v.verdict === 'match').map((v) => v.path)
   const excluded = verdicts.filter((v) => v.verdict === 'excluded').map((v) => v.path)
   const sites = sitesOf(modules, matched)
+  if (sites.length === 0 && layersApplied) {
+    const layers = JSON.stringify(options.layers_to_transform)
+    const message = `layers_to_transform: the model has no linear layer in layers ${layers}`
+    throw new LowrankError('config', message, { field: 'layers_to_transform' })
+  }
   if (sites.length === 0) throwNoTarget(modules, expanded, excluded)
   return {
     sites,

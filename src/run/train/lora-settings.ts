@@ -4,9 +4,10 @@
  */
 import { kebab } from '../../config/option.ts'
 import { checkLoraConfig, loraConfig, parsePeftLoraConfig } from '../../formats/peft-config.ts'
-import type { PeftLoraConfig } from '../../formats/peft-fields.ts'
+import { LORA_FIELDS, type PeftLoraConfig } from '../../formats/peft-fields.ts'
 import { LowrankError } from '../../support/errors.ts'
 import { readJson } from '../../support/files.ts'
+import { nearest } from '../../support/nearest.ts'
 import type { TrainSettings } from './settings.ts'
 
 /** Flags and the fields they set. */
@@ -78,7 +79,7 @@ function expression(value: string | string[]): string | string[] {
 export async function newLoraConfig(settings: TrainSettings, given: ReadonlySet<string>): Promise<PeftLoraConfig> {
   const options = fieldsOf(settings)
   const file = settings.loraConfig
-  const fromFile = file === undefined ? {} : parsePeftLoraConfig(await readJson(file), file, { partial: true }).given
+  const fromFile = file === undefined ? {} : await fieldsOfFile(file)
   const flagged = Object.fromEntries(flags.filter((f) => given.has(f)).map((f) => [FIELDS[f], options[FIELDS[f]]]))
   const config = loraConfig({
     ...options,
@@ -89,6 +90,16 @@ export async function newLoraConfig(settings: TrainSettings, given: ReadonlySet<
   })
   checkLoraConfig(config, file ?? 'the options')
   return config
+}
+
+/** A person wrote this file: a word that PEFT does not know is a mistake, where an adapter's own config may be newer. */
+async function fieldsOfFile(file: string): Promise<Partial<PeftLoraConfig>> {
+  const { given, ignored } = parsePeftLoraConfig(await readJson(file), file, { partial: true })
+  const [field] = ignored
+  if (field === undefined) return given
+  throw new LowrankError('config', `${file}: ${field} is no field of PEFT's LoraConfig`, {
+    ...{ file, field, suggestion: nearest(field, Object.keys(LORA_FIELDS))[0] },
+  })
 }
 
 /** Refuses flags that say otherwise than the adapter a run starts from. */
