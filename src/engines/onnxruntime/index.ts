@@ -38,8 +38,11 @@ export function onnxruntimeEngine(): Engine {
 function settingsFor(graph: Graph, options: CompileOptions, foldsCasts: boolean): SessionSettings {
   return {
     threads: options.threads ?? availableParallelism(),
-    // Who recomputes asks for memory before speed: packed copies of the weights are most of what is left.
-    sharesWeights: graph.nodes.some((node) => node.op === 'barrier'),
+    // Packed copies of the weights make products of many rows a seventh faster, and cost their size again for each way a
+    // weight is used: worth it for a training step, unless it recomputes, which asks for memory before speed.
+    sharesWeights:
+      graph.nodes.some((node) => node.op === 'barrier') || !graph.nodes.some((node) => node.phase === 'backward'),
+    // Plans are kept for each set of shapes: where shapes change they only add up.
     plansMemory: !graph.nodes.some((node) => node.type.shape.some((d) => symbolsOf(d).length > 0)),
     foldsCasts,
   }

@@ -59,8 +59,16 @@ function sessionOptions(settings: SessionSettings): InferenceSession.SessionOpti
   }
 }
 
-/** Everything at level "basic" but constant folding. */
-const OTHER_OPTIMIZERS = 'CommonSubexpressionElimination'
+/** Everything at level "basic" but constant folding: nothing else may merge, move or replace nodes. */
+const OTHER_OPTIMIZERS = [
+  ...['ConstantSharing', 'CommonSubexpressionElimination', 'MatMulAddFusion', 'ReshapeFusion', 'TransposeOptimizer'],
+  ...['CastChainElimination', 'CastElimination', 'ConvAddFusion', 'ConvBNFusion', 'ConvMulFusion', 'DivMulFusion'],
+  ...['DoubleQDQPairsRemover', 'ExpandElimination', 'GatherToSliceFusion', 'GatherSliceToSplitFusion'],
+  ...['GeluFusionL1', 'LayerNormFusionL1', 'QuickGeluFusion', 'GemmActivationFusion', 'GemmSumFusion'],
+  ...['GemmTransposeFusion', 'LabelEncoderFusion', 'MatmulBNFusion', 'NoopElimination', 'NotWhereFusion', 'PadFusion'],
+  ...['PreShapeNodeElimination', 'QDQPropagationTransformer', 'UnsqueezeElimination', 'EliminateIdentity'],
+  ...['EliminateSlice', 'EliminateDropout', 'FuseReluClip', 'FuseInitializersTransformer'],
+].join(';')
 
 async function run({ session: id, feeds, fetch, carry }: Extract<Request, { kind: 'run' }>): Promise<NamedTensors> {
   const { session, held, state } = loaded(id)
