@@ -106,16 +106,29 @@ export async function newestCheckpoint(output: string): Promise<Checkpoint | und
 async function readCheckpoint(path: string): Promise<Checkpoint> {
   const file = join(path, STATE)
   const json = await readJson(file)
-  if (
-    !isRecord(json) ||
-    json.format !== FORMAT ||
-    typeof json.fingerprint !== 'string' ||
-    typeof json.step !== 'number'
-  ) {
+  const progress = isRecord(json) && json.format === FORMAT ? progressOf(json) : undefined
+  if (!progress || !isRecord(json) || typeof json.fingerprint !== 'string')
     throw new LowrankError('format', `${file} is not a training state of this version of lowrank`, { file })
-  }
-  const { format: _, fingerprint, ...progress } = json
-  return { path, fingerprint, progress: progress as unknown as Progress }
+  return { path, fingerprint: json.fingerprint, progress }
+}
+
+/** Every number of a state, or undefined where one is missing: a run must not go on from half of it. */
+function progressOf(json: Readonly<Record<string, unknown>>): Progress | undefined {
+  const top = numbers(json, ['step', 'tokens', 'seconds', 'lastLoss'])
+  const cursor = numbers(json.cursor, ['epoch', 'index'])
+  const window = numbers(json.window, ['loss', 'labelled', 'tokens', 'seconds'])
+  const [evaluation, best] = [json.evaluation, json.best].map((value) =>
+    value === null ? null : numbers(value, ['loss', 'step']),
+  )
+  if (!top || !cursor || !window || evaluation === undefined || best === undefined) return undefined
+  return { ...top, cursor, window, evaluation, best }
+}
+
+function numbers<K extends string>(value: unknown, names: readonly K[]): Record<K, number> | undefined {
+  if (!isRecord(value)) return undefined
+  const found = names.map((name) => [name, value[name]] as const)
+  if (found.some(([, number]) => typeof number !== 'number' || !Number.isFinite(number))) return undefined
+  return Object.fromEntries(found) as Record<K, number>
 }
 
 /** The tensors of a checkpoint, by the session's names. */

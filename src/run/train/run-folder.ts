@@ -98,7 +98,13 @@ export async function finishedResult(path: string): Promise<TrainResult | undefi
   const file = join(path, RESULT_FILE)
   if ((await pathKind(file)) !== 'file') return undefined
   const json = await readJson(file)
-  return isRecord(json) && typeof json.steps === 'number' ? (json as unknown as TrainResult) : undefined
+  return isTrainResult(json) ? json : undefined
+}
+
+const RESULT_NUMBERS = ['steps', 'loss', 'tokensPerSecond', 'peakMemoryBytes', 'trainable', 'seconds']
+
+function isTrainResult(json: unknown): json is TrainResult {
+  return isRecord(json) && typeof json.output === 'string' && RESULT_NUMBERS.every((n) => typeof json[n] === 'number')
 }
 
 /** Step of a log line; infinite for one that is torn. */
