@@ -25,7 +25,7 @@ import { baseFolder } from './base-folder.ts'
 import { openEngine } from './open-engine.ts'
 import { writeReport } from './report/write-report.ts'
 import { Evaluator } from './train/evaluator.ts'
-import { evaluationBatches, loadMaterial, type Material, trainingBatches } from './train/material.ts'
+import { evaluationBatches, loadMaterial, type Material, sourceOf, trainingBatches } from './train/material.ts'
 import { openSession, recomputes, threadsOf } from './train/open-session.ts'
 import { finishedResult, RunFolder } from './train/run-folder.ts'
 import { sampleGenerations } from './train/samples.ts'
@@ -159,6 +159,7 @@ async function* trainIn(folder: RunFolder, run: Run, work: Work): AsyncGenerator
     evaluate: evaluator && (() => evaluator.run()),
     save,
     savesBest: settings.keepBest,
+    sourceOf: (place) => sourceOf(material.train, place),
     signal,
   })
   const reporter = new StepReporter(progress, totalSteps)

@@ -7,7 +7,7 @@ import { randomBytes } from 'node:crypto'
 import { type FileHandle, mkdir, open, readdir, rename, rm } from 'node:fs/promises'
 import { basename, dirname, join, resolve } from 'node:path'
 import { LowrankError } from './errors.ts'
-import { fileError, pathKind, systemCode } from './files.ts'
+import { fileError, makeFolder, pathKind, systemCode } from './files.ts'
 
 /** One write call takes at most 2 GiB − 1; stay well under it. */
 const CHUNK = 1 << 30
@@ -57,7 +57,7 @@ export async function writeFolderAtomic(
   const temporary = temporaryName(target)
   const aside = temporaryName(target)
   try {
-    await mkdir(dirname(resolve(target)), { recursive: true })
+    await makeFolder(dirname(resolve(target)))
     await mkdir(temporary)
     await fill(temporary)
     await syncTree(temporary)

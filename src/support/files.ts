@@ -2,7 +2,8 @@
  * @file Reads files by range and in bounds, and turns what the operating system says into one clear error.
  * Must not know any file format.
  */
-import { type FileHandle, open, stat } from 'node:fs/promises'
+import { type FileHandle, mkdir, open, stat } from 'node:fs/promises'
+import { dirname, resolve } from 'node:path'
 import { LowrankError } from './errors.ts'
 import { parseJsonBytes } from './json.ts'
 
@@ -92,6 +93,26 @@ export async function readBounded(file: string, cap: number): Promise<Uint8Array
   if (size > cap)
     throw new LowrankError('format', `${file} has ${size} bytes; a file of its kind has at most ${cap}`, { file })
   return readRange(file, 0, size)
+}
+
+/** Makes a folder and those above it. @throws {LowrankError} `io` with what the system really says. */
+export async function makeFolder(folder: string): Promise<void> {
+  const failure = await mkdir(folder, { recursive: true }).then(
+    () => undefined,
+    (error: unknown) => error,
+  )
+  if (failure === undefined) return
+  // Node says ENOENT of a folder it may not make (a read-only file system): ask again for the first one that is missing.
+  const real = systemCode(failure) === 'ENOENT' ? await reasonAgainst(resolve(folder)) : undefined
+  throw fileError(real ?? failure, folder, 'create')
+}
+
+async function reasonAgainst(folder: string): Promise<unknown> {
+  if ((await pathKind(dirname(folder))) === undefined) return await reasonAgainst(dirname(folder))
+  return await mkdir(folder).then(
+    () => undefined,
+    (error: unknown) => error,
+  )
 }
 
 /** Reads and parses a JSON file of at most `cap` bytes. @throws {LowrankError} naming file, line and column. */

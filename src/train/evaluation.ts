@@ -53,7 +53,7 @@ export async function* labelLosses(
 
 function notFinite({ labelRows, places }: Batch, at: number, loss: number): LowrankError {
   const row = places.data[Number(labelRows.data[at])] ?? 0
-  return new LowrankError('numeric', `the loss of row ${row + 1} of the data is ${loss}`, {
+  return new LowrankError('numeric', `the loss of row ${row + 1} of the rows to evaluate on is ${loss}`, {
     suggestion: 'the weights or the adapter hold values that are not finite or too large',
   })
 }

@@ -33,6 +33,8 @@ export interface LoopParts {
   readonly save: () => Promise<string>
   /** Each evaluation better than all before is saved at once. */
   readonly savesBest?: boolean
+  /** `file:line` of a row by its place in the data. */
+  readonly sourceOf?: (place: number) => string | undefined
   readonly signal?: AbortSignal | undefined
 }
 
@@ -90,13 +92,14 @@ async function oneStep({
   batches,
   settings,
   progress,
+  sourceOf,
 }: LoopParts): Promise<{ data: StepData; outcome: StepOutcome; rate: number }> {
   const started = performance.now()
   const data = batches.next()
   const rate =
     settings.learningRate * scheduleFactor(settings.schedule, progress.step, settings.warmupSteps, settings.totalSteps)
   const outcome = await session.step(data.batches, progress.step, rate)
-  if (outcome.broken || !Number.isFinite(outcome.gradNorm)) throw notFinite(data, outcome, progress.step + 1)
+  if (outcome.broken || !Number.isFinite(outcome.gradNorm)) throw notFinite(data, outcome, progress.step + 1, sourceOf)
   const seconds = (performance.now() - started) / 1000
   progress.seconds += seconds
   progress.window.seconds += seconds
@@ -140,15 +143,22 @@ function epochAfter({ progress, batches }: LoopParts): number {
 }
 
 /** Names the row whose loss is not a number; where only the gradient broke, the first row of the step. */
-function notFinite(data: StepData, { broken, gradNorm }: StepOutcome, step: number): LowrankError {
+function notFinite(
+  data: StepData,
+  { broken, gradNorm }: StepOutcome,
+  step: number,
+  sourceOf: LoopParts['sourceOf'],
+): LowrankError {
   const batch = data.batches[broken?.batch ?? 0]
   const row = batch?.labelRows.data[broken?.label ?? 0] ?? 0n
-  const place = batch?.places.data[Number(row)]
+  const place = batch?.places.data[Number(row)] ?? 0
+  const source = sourceOf?.(place)
   const what = broken ? 'the loss is not a number' : `the gradient norm is ${gradNorm}`
   return new LowrankError(
     'numeric',
-    `step ${step}: ${what}, at row ${(place ?? 0) + 1} of the data; nothing after the last checkpoint is kept`,
+    `step ${step}: ${what}, at row ${place + 1} of the data; nothing after the last checkpoint is kept`,
     {
+      file: source,
       field: 'loss',
       suggestion: 'lower the learning rate, or look at that row',
     },

@@ -74,6 +74,14 @@ export async function refuse(args: readonly string[], refusal: Refusal, options?
   return plain
 }
 
+/** Expects one message on stderr, after whatever progress there was, and exit code 1. For runs that fail on the way. */
+export function expectFailure({ code, stderr }: CliResult, says: RegExp): void {
+  expect(messageOf(stderr), stderr).toMatch(says)
+  expect(stderr).not.toMatch(/^\s+at |internal:|fault of lowrank/m)
+  expect(stderr.match(/^lowrank: /gm), stderr).toHaveLength(1)
+  expect(code, stderr).toBe(1)
+}
+
 /** From `lowrank:` on: what stands before are notices and progress. */
 function messageOf(stderr: string): string {
   return stderr.slice(Math.max(0, stderr.search(/^lowrank: /m)))

@@ -67,6 +67,12 @@ async function evaluationFiles(paths: readonly string[]): Promise<string[]> {
   return valid.length > 0 ? valid : train
 }
 
+/** `file:line` of the row at a place in the data. */
+export function sourceOf(data: Dataset, place: number): string | undefined {
+  for (const example of data) if (example.place === place) return example.source
+  return undefined
+}
+
 /** Batches in training order, from a cursor on. */
 export function trainingBatches(settings: TrainSettings, train: Dataset, cursor?: DataCursor): Batches {
   const { batchSize, gradAccumulation, shuffle, packing, maxLength } = settings

@@ -2,11 +2,11 @@
  * @file The run folder: who may write into it, its settings, its log and its result. Must not know what is trained.
  * Layout: run.yaml, trainer_log.jsonl, checkpoint-N/, train_results.json, report.html, and the adapter or model.
  */
-import { appendFile, mkdir, readdir, readFile, rm } from 'node:fs/promises'
+import { appendFile, readdir, readFile, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { removeTemporaries, writeFileAtomic } from '../../support/atomic-write.ts'
 import { LowrankError } from '../../support/errors.ts'
-import { fileError, pathKind, readJson } from '../../support/files.ts'
+import { fileError, makeFolder, pathKind, readJson } from '../../support/files.ts'
 import { isRecord } from '../../support/json.ts'
 import { acquireLock, LOCK_FILE, type Lock } from '../../support/lock.ts'
 import type { TrainResult } from '../types.ts'
@@ -33,11 +33,7 @@ export class RunFolder {
     { continues, overwrite }: { continues: boolean; overwrite: boolean },
   ): Promise<RunFolder> {
     if (!continues && !overwrite) await refuseOccupied(path)
-    try {
-      await mkdir(path, { recursive: true })
-    } catch (error) {
-      throw fileError(error, path, 'create')
-    }
+    await makeFolder(path)
     const lock = await acquireLock(path)
     const folder = new RunFolder(path, lock)
     try {
