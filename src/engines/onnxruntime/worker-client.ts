@@ -54,7 +54,11 @@ export class WorkerClient {
 
   #start(): Worker {
     if (this.#worker) return this.#worker
-    const worker = new Worker(workerFile(), { workerData: { inFlight: this.#open.buffer } satisfies WorkerStart })
+    const worker = new Worker(workerFile(), {
+      workerData: { inFlight: this.#open.buffer } satisfies WorkerStart,
+      // Flags of the main script (--input-type, --import of a test runner) mean nothing to it and may even stop it.
+      execArgv: [],
+    })
     this.#worker = worker
     worker.unref()
     worker.on('message', (reply: Reply) => this.#settle(reply))
