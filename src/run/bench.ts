@@ -155,20 +155,22 @@ async function modelFolder(
   return { folder: scratch, name: settings.fromConfig ?? 'random weights of SmolLM2-135M’s shape' }
 }
 
+/** The child is started from JavaScript: beside this file once compiled, in dist/ when this file runs as TypeScript. */
+function childFile(): URL {
+  const source = import.meta.url.endsWith('.ts')
+  return new URL(source ? '../../dist/run/bench/child.js' : './bench/child.js', import.meta.url)
+}
+
 /** A process of its own, whose peak memory is that of the measurement alone. */
 async function inChild<T>(
   task: 'products' | 'training',
   settings: MeasureSettings,
   signal: AbortSignal | undefined,
 ): Promise<T> {
-  const child = fork(
-    fileURLToPath(new URL('./bench/child.js', import.meta.url).href.replace('/src/', '/dist/')).toString(),
-    [task, JSON.stringify(settings)],
-    {
-      stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
-      ...(signal ? { signal } : {}),
-    },
-  )
+  const child = fork(fileURLToPath(childFile()), [task, JSON.stringify(settings)], {
+    stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
+    ...(signal ? { signal } : {}),
+  })
   let [result, said]: [T | undefined, string] = [undefined, '']
   child.on('message', (message) => {
     result = message as T
