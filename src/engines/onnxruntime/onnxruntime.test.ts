@@ -8,7 +8,7 @@ import { graphOf } from '../../graph/graph.ts'
 import { newBuilder } from '../../ops/index.ts'
 import type { DType } from '../../tensor/dtype.ts'
 import { f32ToHalves } from '../../tensor/half.ts'
-import { f32, type HostTensor } from '../../tensor/host-tensor.ts'
+import { f32, type HostTensor, i64 } from '../../tensor/host-tensor.ts'
 import { onnxruntimeEngine } from './index.ts'
 
 const engine = onnxruntimeEngine()
@@ -120,6 +120,19 @@ describe('onnxruntime engine', () => {
       [11, 22],
     ])
     expect((await run.readState()).total).toEqual(f32([2], [21, 42]))
+    await run.dispose()
+  })
+
+  it('loses no sum where many rows go to few, on two threads', async () => {
+    const g = newBuilder()
+    const [rows, width] = [8192, 64]
+    const ids = g.feed('ids', { dtype: 'i64', shape: [rows] })
+    const y = g.scatterAdd(ids, g.feed('x', { dtype: 'f32', shape: [rows, width] }), { rows: 4 })
+    const run = await engine.compile(graphOf([['y', y]]), { weights: new Map(), threads: 2 })
+    const every = Array.from({ length: rows }, (_, i) => i % 4)
+    const ones = f32([rows, width], new Float32Array(rows * width).fill(1))
+    const { y: sums } = await run.run({ ids: i64([rows], every), x: ones })
+    expect(sums?.data).toEqual(new Float32Array(4 * width).fill(rows / 4))
     await run.dispose()
   })
 

@@ -6,14 +6,17 @@ import { input, type Lower } from '../lowering.ts'
 
 export const gather: Lower<'gather'> = (call) => call.e.op('Gather', [input(call, 0), input(call, 1)], { axis: 0 })
 
+/** ScatterElements adds one after another; ScatterND adds in parallel and loses some where an id comes twice. */
 export const scatterAdd: Lower<'scatterAdd'> = (call) => {
   const { e, node } = call
   const [ids, updates] = node.inputs
   const count = sizeOfShape(ids?.type.shape ?? [])
   const rest = updates?.type.shape.slice(ids?.type.shape.length ?? 0) ?? []
   const zeros = e.op('Expand', [e.f32(0), e.shape(node.type.shape)])
-  const indices = e.reshape(input(call, 0), [count, 1])
-  return e.op('ScatterND', [zeros, indices, e.reshape(input(call, 1), [count, ...rest])], { reduction: 'add' })
+  const column = e.reshape(input(call, 0), [count, ...rest.map(() => 1)])
+  const indices = rest.length === 0 ? column : e.op('Expand', [column, e.shape([count, ...rest])])
+  const rows = e.reshape(input(call, 1), [count, ...rest])
+  return e.op('ScatterElements', [zeros, indices, rows], { axis: 0, reduction: 'add' })
 }
 
 export const takeLast: Lower<'takeLast'> = (call) => {
