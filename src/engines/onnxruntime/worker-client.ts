@@ -90,8 +90,9 @@ export class WorkerClient {
 
 /** A worker is started from JavaScript: beside this file once compiled, in dist/ when this file runs as TypeScript. */
 function workerFile(): URL {
-  const source = import.meta.url.endsWith('.ts')
-  const file = new URL(source ? '../../../dist/engines/onnxruntime/worker.js' : './worker.js', import.meta.url)
+  const file = import.meta.url.endsWith('.ts')
+    ? new URL('../../../dist/engines/onnxruntime/worker.js', import.meta.url)
+    : new URL('./worker.js', import.meta.url)
   if (!existsSync(file))
     throw new LowrankError('missing', 'the engine worker is not built', {
       file: fileURLToPath(file),
