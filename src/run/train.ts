@@ -6,8 +6,6 @@ import { basename } from 'node:path'
 import type { Batches } from '../data/batches.ts'
 import type { Engine } from '../engine/engine.ts'
 import { hashGraph, printGraph } from '../graph/print.ts'
-import { isLowrankError, LowrankError } from '../support/errors.ts'
-import type { HostTensor } from '../tensor/host-tensor.ts'
 import {
   type Checkpoint,
   freshProgress,
@@ -17,28 +15,20 @@ import {
   readCheckpointState,
   saveCheckpoint,
 } from '../train/checkpoint.ts'
-import { type LoopEvent, type LoopSettings, trainLoop } from '../train/loop.ts'
-import { unpackGroup } from '../train/parameter-groups.ts'
+import { type LoopSettings, trainLoop } from '../train/loop.ts'
 import { warmupSteps } from '../train/schedules.ts'
 import type { TrainSession } from '../train/session.ts'
 import { baseFolder } from './base-folder.ts'
 import { openEngine } from './open-engine.ts'
-import { writeReport } from './report/write-report.ts'
 import { Evaluator } from './train/evaluator.ts'
-import { evaluationBatches, loadMaterial, type Material, sourceOf, trainingBatches } from './train/material.ts'
+import { changed, eventOf, type Run, resumeEvent, startEvent, unchanged } from './train/events.ts'
+import { finish } from './train/finish.ts'
+import { evaluationBatches, loadMaterial, sourceOf, trainingBatches } from './train/material.ts'
 import { openSession, recomputes, threadsOf } from './train/open-session.ts'
 import { finishedResult, RunFolder } from './train/run-folder.ts'
-import { sampleGenerations } from './train/samples.ts'
-import {
-  type Effective,
-  effectiveSettings,
-  fingerprint,
-  runFileText,
-  type TrainOptions,
-  type TrainSettings,
-} from './train/settings.ts'
+import { effectiveSettings, fingerprint, runFileText, type TrainOptions, type TrainSettings } from './train/settings.ts'
 import { StepReporter, stepLine } from './train/step-reporter.ts'
-import { openSubject, type Subject } from './train/subject.ts'
+import { openSubject } from './train/subject.ts'
 import type { Stoppable, TrainEvent, TrainResult } from './types.ts'
 
 export type { TrainOptions }
@@ -74,15 +64,6 @@ export async function* train(options: TrainOptions & Stoppable): AsyncGenerator<
   } finally {
     await runFolder.release()
   }
-}
-
-interface Run {
-  readonly settings: TrainSettings
-  readonly effective: Effective
-  readonly subject: Subject
-  readonly material: Material
-  readonly finished: TrainResult | undefined
-  readonly signal: AbortSignal | undefined
 }
 
 async function* runIn(folder: RunFolder, run: Run): AsyncGenerator<TrainEvent, TrainResult> {
@@ -184,82 +165,6 @@ async function* trainIn(folder: RunFolder, run: Run, work: Work): AsyncGenerator
   }
 }
 
-interface End {
-  readonly progress: Progress
-  readonly reporter: StepReporter
-  readonly stopped: boolean
-}
-
-async function* finish(
-  folder: RunFolder,
-  run: Run,
-  { session, engine }: Work,
-  end: End,
-): AsyncGenerator<TrainEvent, TrainResult> {
-  const { subject, settings } = run
-  const { progress, reporter, stopped } = end
-  const best = settings.keepBest && progress.best && progress.best.step !== progress.step ? progress.best : undefined
-  const values = best ? await bestValues(folder.path, best.step, subject) : await session.parameters()
-  const evalLoss = best?.loss ?? progress.evaluation?.loss
-  const result: TrainResult = {
-    output: folder.path,
-    steps: progress.step,
-    loss: progress.window.labelled > 0 ? progress.window.loss / progress.window.labelled : progress.lastLoss,
-    ...(evalLoss === undefined ? {} : { evalLoss }),
-    tokensPerSecond: progress.tokens / Math.max(progress.seconds, 1e-9),
-    peakMemoryBytes: reporter.peakMemory(),
-    trainable: trainableOf(subject),
-    seconds: progress.seconds,
-    ...(stopped ? { stopped } : {}),
-  }
-  await subject.write(folder.path, values, factsOf(result))
-  if (!stopped) await folder.writeResult(result)
-  await writeReport(folder.path, { parameters: subject.parameters })
-  if (!stopped) yield* reportSamples(folder.path, run, engine)
-  if (best)
-    yield {
-      type: 'notice',
-      message: `the result has the weights of step ${best.step}, whose evaluation loss was the lowest`,
-    }
-  yield { type: 'done', result }
-  return result
-}
-
-/** Adds samples to a report that stands already: a run is not lost for want of them. */
-async function* reportSamples(output: string, run: Run, engine: Engine): AsyncGenerator<TrainEvent, void> {
-  const { settings, subject, material, signal } = run
-  const { tokenizer } = material
-  if (settings.samples === 0 || !tokenizer) return
-  try {
-    const samples = await sampleGenerations({
-      output,
-      ...(settings.method === 'full' ? {} : { base: subject.folder }),
-      dataset: material.held ?? material.train,
-      tokenizer,
-      engine,
-      ...threadsOf(settings),
-      count: settings.samples,
-      parameters: subject.parameters,
-      signal,
-    })
-    await writeReport(output, { parameters: subject.parameters, samples })
-  } catch (error) {
-    if (!isLowrankError(error)) throw error
-    yield { type: 'notice', message: `the report has no samples: ${error.message}` }
-  }
-}
-
-/** The weights of the best evaluated step, which `--keep-best` kept a checkpoint of. */
-async function bestValues(output: string, step: number, subject: Subject): Promise<ReadonlyMap<string, HostTensor>> {
-  const state = await readCheckpointState({ path: `${output}/checkpoint-${step}` })
-  const values = new Map<string, HostTensor>()
-  for (const group of subject.trained.groups) {
-    const flat = state[group.name]
-    if (flat) for (const [id, value] of unpackGroup(group, flat)) values.set(id, value)
-  }
-  return values
-}
-
 async function folderOf(
   settings: TrainSettings,
   onEvent: (event: TrainEvent) => void,
@@ -277,44 +182,6 @@ function defaultOutput(settings: TrainSettings): string {
   return `runs/${date}-${name}-${settings.method}`
 }
 
-async function* unchanged(result: TrainResult, output: string): AsyncGenerator<TrainEvent, TrainResult> {
-  yield { type: 'notice', message: `the run in ${output} is finished (${result.steps} steps); nothing was changed` }
-  yield { type: 'done', result }
-  return result
-}
-
-function startEvent({ settings, subject, material }: Run, output: string, totalSteps: number): TrainEvent {
-  return {
-    type: 'start',
-    output,
-    model: settings.model ?? settings.fromConfig ?? '',
-    method: settings.method,
-    trainable: trainableOf(subject),
-    parameters: subject.parameters,
-    totalSteps,
-    rows: material.train.length,
-    warnings: [],
-  }
-}
-
-function trainableOf(subject: Subject): number {
-  return subject.trained.groups.reduce((sum, group) => sum + group.size, 0)
-}
-
-function resumeEvent(checkpoint: Checkpoint | undefined): TrainEvent {
-  if (!checkpoint) return { type: 'resume', step: 0, message: 'there is no checkpoint yet: starting at step 0' }
-  const { step } = checkpoint.progress
-  return { type: 'resume', step, message: `going on after step ${step}, from ${checkpoint.path}` }
-}
-
-function changed({ path }: Checkpoint): LowrankError {
-  return new LowrankError('usage', `${path} was made with other settings or other rows than those given now`, {
-    file: path,
-    field: 'resume',
-    suggestion: 'restore the data as it was, or train into another folder',
-  })
-}
-
 function loopSettings(settings: TrainSettings, totalSteps: number): LoopSettings {
   const { learningRate, schedule, logEvery, evalEvery, saveEvery } = settings
   return {
@@ -326,18 +193,4 @@ function loopSettings(settings: TrainSettings, totalSteps: number): LoopSettings
     evalEvery,
     saveEvery,
   }
-}
-
-function eventOf(event: LoopEvent, reporter: StepReporter): TrainEvent {
-  if (event.type === 'step') return reporter.step(event)
-  if (event.type === 'eval') return { type: 'eval', step: event.step, evalLoss: event.loss, evalTokens: event.tokens }
-  return event
-}
-
-function factsOf(result: TrainResult): [string, string][] {
-  return [
-    ['Steps', String(result.steps)],
-    ['Training loss', result.loss.toFixed(4)],
-    ...(result.evalLoss === undefined ? [] : ([['Evaluation loss', result.evalLoss.toFixed(4)]] as [string, string][])),
-  ]
 }

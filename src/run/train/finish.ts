@@ -1,0 +1,100 @@
+/** @file The end of a run: the weights that count, written as their users expect them, with a report. */
+import type { Engine } from '../../engine/engine.ts'
+import { isLowrankError } from '../../support/errors.ts'
+import type { HostTensor } from '../../tensor/host-tensor.ts'
+import { type Progress, readCheckpointState } from '../../train/checkpoint.ts'
+import { unpackGroup } from '../../train/parameter-groups.ts'
+import type { TrainSession } from '../../train/session.ts'
+import { writeReport } from '../report/write-report.ts'
+import type { TrainEvent, TrainResult } from '../types.ts'
+import { type Run, trainableOf } from './events.ts'
+import { threadsOf } from './open-session.ts'
+import type { RunFolder } from './run-folder.ts'
+import { sampleGenerations } from './samples.ts'
+import type { StepReporter } from './step-reporter.ts'
+import type { Subject } from './subject.ts'
+
+interface End {
+  readonly progress: Progress
+  readonly reporter: StepReporter
+  readonly stopped: boolean
+}
+
+/** Writes the result and the report, and says what came of the run. */
+export async function* finish(
+  folder: RunFolder,
+  run: Run,
+  { session, engine }: { session: TrainSession; engine: Engine },
+  end: End,
+): AsyncGenerator<TrainEvent, TrainResult> {
+  const { subject, settings } = run
+  const { progress, reporter, stopped } = end
+  const best = settings.keepBest && progress.best && progress.best.step !== progress.step ? progress.best : undefined
+  const values = best ? await bestValues(folder.path, best.step, subject) : await session.parameters()
+  const evalLoss = best?.loss ?? progress.evaluation?.loss
+  const result: TrainResult = {
+    output: folder.path,
+    steps: progress.step,
+    loss: progress.window.labelled > 0 ? progress.window.loss / progress.window.labelled : progress.lastLoss,
+    ...(evalLoss === undefined ? {} : { evalLoss }),
+    tokensPerSecond: progress.tokens / Math.max(progress.seconds, 1e-9),
+    peakMemoryBytes: reporter.peakMemory(),
+    trainable: trainableOf(subject),
+    seconds: progress.seconds,
+    ...(stopped ? { stopped } : {}),
+  }
+  await subject.write(folder.path, values, factsOf(result))
+  if (!stopped) await folder.writeResult(result)
+  await writeReport(folder.path, { parameters: subject.parameters })
+  if (!stopped) yield* reportSamples(folder.path, run, engine)
+  if (best)
+    yield {
+      type: 'notice',
+      message: `the result has the weights of step ${best.step}, whose evaluation loss was the lowest`,
+    }
+  yield { type: 'done', result }
+  return result
+}
+
+/** Adds samples to a report that stands already: a run is not lost for want of them. */
+async function* reportSamples(output: string, run: Run, engine: Engine): AsyncGenerator<TrainEvent, void> {
+  const { settings, subject, material, signal } = run
+  const { tokenizer } = material
+  if (settings.samples === 0 || !tokenizer) return
+  try {
+    const samples = await sampleGenerations({
+      output,
+      ...(settings.method === 'full' ? {} : { base: subject.folder }),
+      dataset: material.held ?? material.train,
+      tokenizer,
+      engine,
+      ...threadsOf(settings),
+      count: settings.samples,
+      parameters: subject.parameters,
+      signal,
+    })
+    await writeReport(output, { parameters: subject.parameters, samples })
+  } catch (error) {
+    if (!isLowrankError(error)) throw error
+    yield { type: 'notice', message: `the report has no samples: ${error.message}` }
+  }
+}
+
+/** The weights of the best evaluated step, which `--keep-best` kept a checkpoint of. */
+async function bestValues(output: string, step: number, subject: Subject): Promise<ReadonlyMap<string, HostTensor>> {
+  const state = await readCheckpointState({ path: `${output}/checkpoint-${step}` })
+  const values = new Map<string, HostTensor>()
+  for (const group of subject.trained.groups) {
+    const flat = state[group.name]
+    if (flat) for (const [id, value] of unpackGroup(group, flat)) values.set(id, value)
+  }
+  return values
+}
+
+function factsOf(result: TrainResult): [string, string][] {
+  return [
+    ['Steps', String(result.steps)],
+    ['Training loss', result.loss.toFixed(4)],
+    ...(result.evalLoss === undefined ? [] : ([['Evaluation loss', result.evalLoss.toFixed(4)]] as [string, string][])),
+  ]
+}
