@@ -3,11 +3,11 @@
  * and gives text as it comes. Must not know files, terminals or chat templates.
  */
 import type { Engine, Executable, WeightSource } from '../engine/engine.ts'
-import { prepare } from '../engine/prepare.ts'
 import type { Model } from '../models/causal-lm.ts'
 import { LowrankError } from '../support/errors.ts'
 import type { Tokenizer } from '../text/tokenizer.ts'
-import { buildDecode, type DecodeGraph } from './decode-graph.ts'
+import { compileFrozen } from './compile-frozen.ts'
+import { buildDecode, type DecodeAdapters, type DecodeGraph } from './decode-graph.ts'
 import { decodeRows } from './decode-rows.ts'
 import {
   type AdapterUse,
@@ -143,20 +143,20 @@ export class Generator {
     const { key, ...adapters } = this.#graphOf(uses)
     const known = this.#compiled.get(key)
     if (known) return known
-    const { engine, model, weights, threads } = this.#options
-    const decode = buildDecode(model, adapters)
-    const own = adapterWeights([...adapters.weighted, ...adapters.whole])
-    const compiled = engine
-      .compile(prepare(decode.graph, engine.composites), {
-        weights: new Map([...weights, ...own]),
-        state: decode.state,
-        ...(threads === undefined ? {} : { threads }),
-        ...(signal === undefined ? {} : { signal }),
-      })
-      .then((executable) => ({ decode, executable }))
+    const compiled = this.#build(adapters, signal)
     this.#compiled.set(key, compiled)
     compiled.catch(() => this.#compiled.delete(key)) // stopped or failed: the next call tries again
     return compiled
+  }
+
+  async #build(adapters: DecodeAdapters, signal: AbortSignal | undefined): Promise<Compiled> {
+    const { engine, model, threads } = this.#options
+    const own = adapterWeights([...adapters.weighted, ...adapters.whole])
+    const weights = new Map([...this.#options.weights, ...own])
+    const options = { ...(threads === undefined ? {} : { threads }), ...(signal === undefined ? {} : { signal }) }
+    const decode = buildDecode(model, adapters)
+    const executable = await compileFrozen(engine, decode.graph, { weights, state: decode.state, ...options })
+    return { decode, executable }
   }
 }
 

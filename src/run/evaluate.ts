@@ -8,9 +8,9 @@ import { Batches } from '../data/batches.ts'
 import { dataFiles } from '../data/data-files.ts'
 import { type LoadedDataset, loadDataset, rowWarnings } from '../data/load-dataset.ts'
 import type { Engine, Executable, WeightRef } from '../engine/engine.ts'
-import { prepare } from '../engine/prepare.ts'
 import { graphOf } from '../graph/graph.ts'
 import type { Graph } from '../graph/types.ts'
+import { compileFrozen } from '../infer/compile-frozen.ts'
 import {
   type AdapterUse,
   adapterWeights,
@@ -73,8 +73,7 @@ async function compileEvaluation(
   { base, adapters, uses }: Pick<OpenForUse, 'base' | 'adapters' | 'uses'>,
   { threads, signal }: { threads: number | undefined; signal: AbortSignal | undefined },
 ): Promise<Executable> {
-  const graph = prepare(buildLosses(base.model, adapters, uses), engine.composites)
-  return await engine.compile(graph, {
+  return await compileFrozen(engine, buildLosses(base.model, adapters, uses), {
     weights: new Map<string, WeightRef | HostTensor>([...base.weights, ...adapterWeights(adapters)]),
     ...(threads === undefined ? {} : { threads }),
     ...(signal === undefined ? {} : { signal }),

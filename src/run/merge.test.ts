@@ -108,6 +108,20 @@ describe('merge', () => {
     expect((await openModel(path('out'))).weights.size).toBe((await openModel(path('base'))).weights.size)
   })
 
+  it('keeps the names of files that leave the model’s prefix out', async () => {
+    mkdirSync(path('bare'))
+    const tensors = new Map<string, HostTensor>()
+    for (const file of (await openWeights(path('base'))).files)
+      for (const [name, tensor] of await readSafetensors(file)) tensors.set(name.replace(/^model\./, ''), tensor)
+    await writeSafetensors(join(path('bare'), 'model.safetensors'), tensors)
+    writeFileSync(join(path('bare'), 'config.json'), JSON.stringify(config))
+    await mergeAdapter({ model: path('bare'), adapter: [path('plain')], output: path('bare-out') })
+    expect((await openWeights(path('bare-out'))).refs.size).toBe(tensors.size)
+    expect(await tensorOf(path('bare-out'), `${q}.weight`.replace('model.', ''))).toEqual(
+      await tensorOf(path('out'), `${q}.weight`),
+    )
+  })
+
   it('adds several adapters by their weights', async () => {
     await mergeAdapter({
       model: path('base'),

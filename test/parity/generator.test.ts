@@ -1,13 +1,16 @@
 /** @file Generation in batches, by every engine: rows are what they are alone, adapters act on their rows only. */
-import { readFileSync } from 'node:fs'
+import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, describe, expect, it } from 'vitest'
 import type { Engine } from '../../src/engine/engine.ts'
 import { onnxruntimeEngine } from '../../src/engines/onnxruntime/index.ts'
 import { referenceEngine } from '../../src/engines/reference/index.ts'
+import { readSafetensors, writeSafetensors } from '../../src/formats/tensor-files.ts'
 import { Generator } from '../../src/infer/generator.ts'
 import type { LoadedAdapter } from '../../src/infer/loaded-adapter.ts'
 import type { GenerationRequest } from '../../src/infer/request.ts'
+import { asF32, storeLike } from '../../src/peft/low-rank-update.ts'
 import { openModel } from '../../src/run/open-model.ts'
 import type { HostTensor } from '../../src/tensor/host-tensor.ts'
 import { loadTokenizer } from '../../src/text/load-tokenizer.ts'
@@ -174,5 +177,30 @@ describe.skipIf(cases === undefined).each(engines)('adapters by row on $name', (
     const both = { ...request, adapters: [{ name: 'first' }, { name: 'twin' }] }
     await expect(generator.run([both])).rejects.toThrow(/together with others/)
     await generator.dispose()
+  })
+})
+
+describe.skipIf(stories === undefined)('a base in half precision', () => {
+  const work = mkdtempSync(join(tmpdir(), 'lowrank-halves-'))
+  afterAll(() => rmSync(work, { recursive: true, force: true }))
+
+  it.each(['bf16', 'f16'] as const)('tells the same story with either engine from %s', async (dtype) => {
+    const folder = join(work, dtype)
+    mkdirSync(folder)
+    copyFileSync(join(stories ?? '', 'config.json'), join(folder, 'config.json'))
+    const tensors = await readSafetensors(join(stories ?? '', 'model.safetensors'))
+    const stored = [...tensors].map(
+      ([name, t]) => [name, storeLike({ dtype, shape: t.shape }, asF32(t, name))] as const,
+    )
+    await writeSafetensors(join(folder, 'model.safetensors'), new Map(stored))
+    const { model, weights } = await openModel(folder)
+    const told: (readonly number[] | undefined)[] = []
+    for (const engine of engines) {
+      const generator = new Generator({ engine, model, weights })
+      told.push((await generator.run([{ ids: [1], maxTokens: 40 }]))[0]?.ids)
+      await generator.dispose()
+    }
+    expect(told[0]).toEqual(told[1])
+    expect(told[0]?.length).toBe(40)
   })
 })

@@ -8,10 +8,10 @@ import { prepare } from '../../src/engine/prepare.ts'
 import { referenceEngine } from '../../src/engines/reference/index.ts'
 import { readSafetensors } from '../../src/formats/tensor-files.ts'
 import { evaluate } from '../../src/run/evaluate.ts'
-import { generate } from '../../src/run/generate.ts'
 import { mergeAdapter } from '../../src/run/merge.ts'
 import { openModel } from '../../src/run/open-model.ts'
 import { buildLogits } from '../../src/train/step-graph.ts'
+import { pythonWith } from '../setup/python.ts'
 import { sharedPath } from '../setup/shared.ts'
 import { type Golden, logitError, logitFeeds, required } from './case.ts'
 
@@ -45,42 +45,23 @@ describe.skipIf(names.length === 0).each(engines)('use on %s', (engine) => {
       expect(found.losses?.length).toBe(found.examples)
       expect(sum / found.tokens).toBeCloseTo(found.loss, 5)
     })
-
-    it('merges to PEFT’s merged model, opened anew', async () => {
-      const output = join(temporary, `${engine}-${name}`)
-      await mergeAdapter({ model, adapter, output })
-      const logits = required((await readSafetensors(path('golden.safetensors'))).get('logits_merged'), 'logits')
-      expect(logitError(golden(), logits, await logitsOf(output, golden()))).toBeLessThan(1e-3)
-    })
-
-    it('generates PEFT’s greedy continuation', async () => {
-      const { prompt_ids, greedy_ids } = golden()
-      const events = generate({
-        model,
-        adapter,
-        ids: prompt_ids,
-        maxTokens: greedy_ids.length,
-        ignoreEos: true,
-        engine,
-      })
-      let next = await events.next()
-      while (!next.done) next = await events.next()
-      expect(next.value.ids).toEqual(greedy_ids)
-    })
   })
 })
 
-const python = process.env.LOWRANK_PYTHON ?? 'python3'
-function hasTransformers(): boolean {
-  try {
-    execFileSync(python, ['-c', 'import torch, transformers'], { stdio: 'ignore' })
-    return true
-  } catch {
-    return false
-  }
-}
+describe.skipIf(names.length === 0)('merged', () => {
+  it.each(names)('%s is PEFT’s merged model, opened anew', async (name) => {
+    const path = (...parts: string[]): string => join(folder ?? '', name, ...parts)
+    const golden: Golden = JSON.parse(readFileSync(path('golden.json'), 'utf8'))
+    const output = join(temporary, name)
+    await mergeAdapter({ model: path('model'), adapter: [path('adapter')], output })
+    const logits = required((await readSafetensors(path('golden.safetensors'))).get('logits_merged'), 'logits')
+    expect(logitError(golden, logits, await logitsOf(output, golden))).toBeLessThan(1e-3)
+  })
+})
 
-describe.skipIf(names.length === 0 || !hasTransformers())('merged folders in real transformers', () => {
+const python = pythonWith('torch', 'transformers')
+
+describe.skipIf(names.length === 0 || !python)('merged folders in real transformers', () => {
   it('open without a warning and have the loss of base and adapter', async () => {
     const script = new URL('../../scripts/goldens/merged_open.py', import.meta.url).pathname
     const path = (name: string, ...parts: string[]): string => join(folder ?? '', name, ...parts)
@@ -88,7 +69,7 @@ describe.skipIf(names.length === 0 || !hasTransformers())('merged folders in rea
     for (const name of names)
       await mergeAdapter({ model: path(name, 'model'), adapter: [path(name, 'adapter')], output: output(name) })
     const pairs = names.flatMap((name) => [path(name, 'train.jsonl'), output(name)])
-    const said = execFileSync(python, [script, ...pairs], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] })
+    const said = execFileSync(python ?? '', [script, ...pairs], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] })
     const lines = said.trim().split('\n')
     expect(lines.length).toBe(names.length)
     for (const [i, line] of lines.entries()) {
