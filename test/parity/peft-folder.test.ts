@@ -13,6 +13,7 @@ import { adapterTensorsToSave, loadAdapterTensors } from '../../src/peft/adapter
 import { layoutAdapter } from '../../src/peft/layout.ts'
 import { openModel } from '../../src/run/open-model.ts'
 import { isRecord } from '../../src/support/json.ts'
+import { pythonWith } from '../setup/python.ts'
 import { sharedPath } from '../setup/shared.ts'
 
 const root = process.env.LOWRANK_CASES ?? sharedPath('conformance', 'cases')
@@ -70,21 +71,13 @@ describe.skipIf(folders.length === 0)('adapters that PEFT wrote', () => {
   })
 })
 
-const python = process.env.LOWRANK_PYTHON ?? 'python3'
-function hasPeft(): boolean {
-  try {
-    execFileSync(python, ['-c', 'import peft'], { stdio: 'ignore' })
-    return true
-  } catch {
-    return false
-  }
-}
+const python = pythonWith('peft')
 
-describe.skipIf(folders.length === 0 || !hasPeft())('adapters that lowrank wrote, in real PEFT', () => {
+describe.skipIf(folders.length === 0 || !python)('adapters that lowrank wrote, in real PEFT', () => {
   it('open without a warning, key for key, with the same loss', async () => {
     for (const folder of folders) await rewrite(folder)
     const script = new URL('../../scripts/goldens/peft_open.py', import.meta.url).pathname
-    const output = execFileSync(python, [script, ...folders.flatMap((folder) => [folder, copyOf(folder)])], {
+    const output = execFileSync(python ?? '', [script, ...folders.flatMap((folder) => [folder, copyOf(folder)])], {
       encoding: 'utf8',
       stdio: ['ignore', 'pipe', 'pipe'],
     })
