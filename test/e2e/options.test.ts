@@ -43,9 +43,7 @@ const adapter = async (path: string): Promise<Map<string, HostTensor>> =>
   await readSafetensors(join(path, 'adapter_model.safetensors'))
 const keysOf = async (path: string): Promise<string[]> => [...(await adapter(path)).keys()]
 const norm = (values: Iterable<HostTensor>): number =>
-  Math.sqrt(
-    [...values].reduce((sum, { data }) => sum + Array.from(data, (x) => Number(x) ** 2).reduce((a, b) => a + b, 0), 0),
-  )
+  Math.sqrt([...values].reduce((sum, { data }) => sum + Array.from(data, Number).reduce((a, x) => a + x * x, 0), 0))
 const numbers = (lines: readonly Json[], field: string): number[] => lines.map((line) => Number(line[field]))
 const untrained = ['--learning-rate', '0', '--steps', '1']
 

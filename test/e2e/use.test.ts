@@ -3,6 +3,7 @@ import { execFileSync } from 'node:child_process'
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { beforeAll, describe, expect, it } from 'vitest'
+import { pythonWith } from '../setup/python.ts'
 import { runCli } from '../setup/run-cli.ts'
 import { tinyGpt2, tinyLlama, writeTinyModel } from '../setup/tiny-model.ts'
 import { idRows, labFolder, refuse, rowsFile, sha256, snapshot, succeed, textRows } from './lab.ts'
@@ -168,14 +169,7 @@ describe('merge', () => {
     await refuse(['merge', '--model', at('llama'), '--output', at('x')], { exit: 2, says: /merge needs --adapter/ })
   })
 
-  const python = ['/opt/peer/bin/python', 'python3', 'python'].find((name) => {
-    try {
-      execFileSync(name, ['-c', 'import torch, transformers, peft'], { stdio: 'ignore' })
-      return true
-    } catch {
-      return false
-    }
-  })
+  const python = pythonWith('torch', 'transformers', 'peft')
   it.skipIf(python === undefined)('is a model for transformers, and the run one for PEFT', async () => {
     const rows = readFileSync(at('ids.jsonl'), 'utf8').trim().split('\n')
     const script = `
