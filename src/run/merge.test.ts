@@ -9,12 +9,14 @@ import type { PeftLoraConfig } from '../formats/peft-fields.ts'
 import { writePeftFolder } from '../formats/peft-folder.ts'
 import { readSafetensors, writeSafetensors } from '../formats/tensor-files.ts'
 import { openWeights } from '../formats/weights-folder.ts'
+import { actsOnWholeBatch } from '../infer/loaded-adapter.ts'
 import { modelOf } from '../models/registry.ts'
 import { fileKey } from '../peft/keys.ts'
 import { layoutAdapter } from '../peft/layout.ts'
 import { asF32, deltaWeight, storeLike } from '../peft/low-rank-update.ts'
 import { RandomStream } from '../support/random.ts'
 import { f32, type HostTensor, sizeOf } from '../tensor/host-tensor.ts'
+import { loadAdapter } from './adapters.ts'
 import { mergeAdapter } from './merge.ts'
 import { openModel } from './open-model.ts'
 
@@ -147,6 +149,35 @@ describe('merge', () => {
     expect(await tensorOf(path('untied'), 'model.embed_tokens.weight')).toEqual(
       await tensorOf(path('base'), 'model.embed_tokens.weight'),
     )
+  })
+
+  it('takes an embedding that the adapter brings along in place of the base’s, where it differs', async () => {
+    const targets = { target_modules: ['embed_tokens', 'q_proj'], base_model_name_or_path: path('base') }
+    const full = loraConfig({ r: 2, lora_alpha: 2, ...targets })
+    const layout = layoutAdapter(model.modules, full)
+    const values = new Map(layout.tensors.filter((t) => t.trained).map((t) => [fileKey(t.id), drawn(t.shape)]))
+    const name = 'model.embed_tokens.weight'
+    const same = await tensorOf(path('base'), name)
+    const own = drawn([17, 8])
+    const base = await openModel(path('base'))
+    for (const [folder, brought] of [
+      ['same', same && f32([17, 8], asF32(same, name))],
+      ['own', own],
+    ] as const) {
+      mkdirSync(path(folder))
+      const key = fileKey('model.embed_tokens.base_layer.weight')
+      await writePeftFolder(path(folder), { config: full, tensors: new Map([...values, [key, brought ?? own]]) })
+      const loaded = await loadAdapter(base, { name: folder, path: path(folder) })
+      expect([...loaded.base.keys()]).toEqual(folder === 'own' ? [name] : [])
+      expect(actsOnWholeBatch(loaded)).toEqual(folder === 'own' ? expect.stringContaining(name) : undefined)
+      await mergeAdapter({ adapter: [path(folder)], output: path(`${folder}-out`) })
+    }
+    const [a, b] = ['A', 'B'].map((part) => values.get(fileKey(`model.embed_tokens.lora_embedding_${part}`)))
+    const delta = a && b ? deltaWeight(true, a, b, 1, name).data : new Float32Array()
+    const stored = asF32(storeLike({ dtype: 'bf16', shape: [17, 8] }, asF32(own, name)), name)
+    const wanted = Float32Array.from(stored, (w, i) => w + (delta[i] ?? 0))
+    expect(await tensorOf(path('own-out'), name)).toEqual(storeLike({ dtype: 'bf16', shape: [17, 8] }, wanted))
+    expect(await tensorOf(path('same-out'), name)).not.toEqual(await tensorOf(path('own-out'), name))
   })
 
   it('refuses an output that holds something, or the folders it reads', async () => {
