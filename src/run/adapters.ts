@@ -50,7 +50,7 @@ export async function loadAdapter(
 ): Promise<LoadedAdapter> {
   const folder = await adapterFolder(path, options)
   const { config, tensors, warnings } = await readPeftFolder(folder)
-  const layout = placed(folder, () =>
+  const layout = placed(folder, config.base_model_name_or_path, () =>
     layoutAdapter(model.modules, config, { modelType: model.modelType, loaded: true }),
   )
   const { trained, base } = loadAdapterTensors(layout, model.modules, tensors, folder)
@@ -88,14 +88,15 @@ function checkNames(specs: readonly AdapterSpec[]): void {
   }
 }
 
-/** An error of the config gets the folder it is about. */
-function placed(folder: string, body: () => AdapterLayout): AdapterLayout {
+/** An error of the config gets the folder it is about, and the base that may be the right one. */
+function placed(folder: string, madeFor: string | null, body: () => AdapterLayout): AdapterLayout {
   try {
     return body()
   } catch (error) {
     if (!isLowrankError(error) || error.file !== undefined) throw error
     const { code, message, field, suggestion } = error
-    throw new LowrankError(code, `${folder}: ${message}`, { file: folder, field, suggestion, cause: error })
+    const made = madeFor ? `; the adapter was made for ${madeFor}` : ''
+    throw new LowrankError(code, `${folder}: ${message}${made}`, { file: folder, field, suggestion, cause: error })
   }
 }
 
