@@ -1,16 +1,36 @@
 /** @file Reads the repository as the architecture tests see it: tracked and new files, their imports, functions and globals. */
 import { execFileSync } from 'node:child_process'
-import { existsSync, readFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { dirname, join, posix } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import ts from 'typescript'
 
 export const root = fileURLToPath(new URL('../../', import.meta.url))
 
-/** Files of the repository, relative to its root: what git tracks or would track. */
+/** Files of the repository, relative to its root: what git tracks or would track; without git, what stands there. */
 export function repositoryFiles(): string[] {
-  const listed = execFileSync('git', ['ls-files', '--cached', '--others', '--exclude-standard', '-z'], { cwd: root })
-  return [...new Set(listed.toString('utf8').split('\0'))].filter((file) => file !== '' && existsSync(join(root, file)))
+  const listed = gitFiles() ?? walk('')
+  return [...new Set(listed)].filter((file) => file !== '' && existsSync(join(root, file)))
+}
+
+/** Undefined where this is no checkout, git is missing, or it does not trust the folder's owner. */
+function gitFiles(): string[] | undefined {
+  try {
+    const args = ['ls-files', '--cached', '--others', '--exclude-standard', '-z']
+    return execFileSync('git', args, { cwd: root, encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] }).split('\0')
+  } catch {
+    return undefined
+  }
+}
+
+const NOT_OURS = new Set(['.git', 'node_modules', 'dist', 'runs', 'coverage'])
+
+function walk(folder: string): string[] {
+  return readdirSync(join(root, folder), { withFileTypes: true }).flatMap((entry) => {
+    const path = posix.join(folder, entry.name)
+    if (NOT_OURS.has(entry.name)) return []
+    return entry.isDirectory() ? walk(path) : [path]
+  })
 }
 
 export function read(file: string): string {
