@@ -7,3 +7,19 @@ export const F32_ENGINE: Tolerance = { relative: 2e-5, absolute: 2e-6 }
 export const EXACT = 1e-9
 /** Derivatives against central differences in f64 with steps of 1e-5. */
 export const GRADIENT_CHECK = 1e-6
+/** An f32 engine's gradient of a tensor against the same gradient made in other batches, over the tensor's norm. */
+export const F32_GRADIENT = 1e-4
+
+/** Against torch in f32, which itself is this close to torch in f64: logits 7e-6, losses 2e-6, trained tensors 2e-4. */
+export const TORCH = {
+  /** Largest difference of a logit. */
+  logits: 1e-4,
+  /** Of a loss, evaluated or in any of twenty training steps. */
+  loss: 1e-4,
+  /** Of a merged model's logits and loss: the merge rounds its weights once more. */
+  merged: 1e-3,
+  /** Distance of a gradient over its norm, and of a step's gradient norm over it. */
+  gradient: 1e-4,
+  /** Distance of a trained tensor over the length of its own update. */
+  update: 2e-3,
+} as const

@@ -13,6 +13,7 @@ import { openModel } from '../../src/run/open-model.ts'
 import { buildLogits } from '../../src/train/step-graph.ts'
 import { pythonWith } from '../setup/python.ts'
 import { sharedPath } from '../setup/shared.ts'
+import { TORCH } from '../tolerances.ts'
 import { type Golden, logitError, logitFeeds, required } from './case.ts'
 
 const DECODERS = /^(llama.*|mistral-window|qwen2|gpt2)$/
@@ -33,7 +34,7 @@ describe.skipIf(names.length === 0).each(engines)('use on %s', (engine) => {
       const { eval_loss_adapter, eval_tokens } = golden()
       const data = [path('train.jsonl')]
       const found = await evaluate({ model, adapter, data, engine, perExample: true })
-      expect(Math.abs(found.loss - eval_loss_adapter)).toBeLessThan(1e-4)
+      expect(Math.abs(found.loss - eval_loss_adapter)).toBeLessThan(TORCH.loss)
       expect(found.tokens).toBe(eval_tokens)
       expect(found.perplexity).toBeCloseTo(Math.exp(found.loss), 6)
       const rows = readFileSync(path('train.jsonl'), 'utf8')
@@ -55,7 +56,7 @@ describe.skipIf(names.length === 0)('merged', () => {
     const output = join(temporary, name)
     await mergeAdapter({ model: path('model'), adapter: [path('adapter')], output })
     const logits = required((await readSafetensors(path('golden.safetensors'))).get('logits_merged'), 'logits')
-    expect(logitError(golden, logits, await logitsOf(output, golden))).toBeLessThan(1e-3)
+    expect(logitError(golden, logits, await logitsOf(output, golden))).toBeLessThan(TORCH.merged)
   })
 })
 
@@ -76,7 +77,7 @@ describe.skipIf(names.length === 0 || !python)('merged folders in real transform
       const { loss, warnings, missing, unexpected } = JSON.parse(line)
       expect({ warnings, missing, unexpected }, names[i]).toEqual({ warnings: [], missing: [], unexpected: [] })
       const golden: Golden = JSON.parse(readFileSync(path(names[i] ?? '', 'golden.json'), 'utf8'))
-      expect(Math.abs(loss - golden.eval_loss_adapter), names[i]).toBeLessThan(1e-4)
+      expect(Math.abs(loss - golden.eval_loss_adapter), names[i]).toBeLessThan(TORCH.loss)
     }
   }, 300_000)
 })
