@@ -2,8 +2,8 @@
  * @file `merge`: a base with one or several adapters folded in, as a plain Hugging Face folder. Tensors go through memory
  * one at a time. Must not know a terminal, or the maths of a merge.
  */
-import { copyFile, readdir, realpath } from 'node:fs/promises'
-import { join, sep } from 'node:path'
+import { copyFile, readdir } from 'node:fs/promises'
+import { join } from 'node:path'
 import { adapterSpecs } from '../config/options/model.ts'
 import { resolveOptions } from '../config/resolve.ts'
 import type { MergeOptions } from '../config/verbs/index.ts'
@@ -14,6 +14,7 @@ import { LowrankError } from '../support/errors.ts'
 import { fileError, pathKind } from '../support/files.ts'
 import { adapterFolder } from './adapters.ts'
 import type { Watched } from './evaluate.ts'
+import { refuseInputs } from './keep-inputs.ts'
 import { mergedShards, mergedWeights } from './merged-shards.ts'
 import { copySmallFiles } from './model-files.ts'
 import { type OpenWithAdapters, openWithAdapters } from './open-for-use.ts'
@@ -34,7 +35,7 @@ export async function mergeAdapter(options: MergeOptions & Watched): Promise<Mer
   const { output, overwrite } = settings
   await refuseOccupied(output, overwrite)
   const open = await openWithAdapters(settings, { signal, onEvent })
-  await refuseInputs(output, open.base.folder, await adapterFolders(settings.adapter ?? []))
+  await refuseInputs(output, [open.base.folder, ...(await adapterFolders(settings.adapter ?? []))], 'merge')
   const weights = mergedWeights(open)
   const plan = planMerge(open.base.model.modules, weights)
   const shards = await mergedShards(open, plan)
@@ -85,21 +86,6 @@ async function refuseOccupied(output: string, overwrite: boolean): Promise<void>
     field: 'output',
     suggestion: 'name another one, or give --overwrite',
   })
-}
-
-/** Replacing the output must not take away what is read. */
-async function refuseInputs(output: string, base: string, adapters: readonly string[]): Promise<void> {
-  if ((await pathKind(output)) === undefined) return
-  const target = await realpath(output)
-  for (const input of [base, ...adapters]) {
-    const real = await realpath(input)
-    if (real !== target && !real.startsWith(target + sep)) continue
-    throw new LowrankError('usage', `the output folder ${output} holds ${input}, which the merge reads`, {
-      file: output,
-      field: 'output',
-      suggestion: 'name another output folder',
-    })
-  }
 }
 
 async function adapterFolders(inputs: Parameters<typeof adapterSpecs>[0]): Promise<string[]> {

@@ -19,6 +19,8 @@ import { type LoopSettings, trainLoop } from '../train/loop.ts'
 import { warmupSteps } from '../train/schedules.ts'
 import type { TrainSession } from '../train/session.ts'
 import { baseFolder } from './base-folder.ts'
+import { eventsOf } from './events.ts'
+import { refuseInputs } from './keep-inputs.ts'
 import { openEngine } from './open-engine.ts'
 import { Evaluator } from './train/evaluator.ts'
 import { changed, eventOf, type Run, resumeEvent, startEvent, unchanged } from './train/events.ts'
@@ -50,11 +52,10 @@ export async function* train(options: TrainOptions & Stoppable): AsyncGenerator<
   const finished = effective.continues ? await finishedResult(output) : undefined
   if (finished && !effective.namesLength) return yield* unchanged(finished, output)
   // Everything that can be wrong with the input is found before the folder is touched.
-  const notices: TrainEvent[] = []
-  const folder = await folderOf(settings, (event) => notices.push(event), signal)
+  const folder = yield* eventsOf<TrainEvent, string>((emit, stop) => folderOf(settings, emit, stop), signal)
+  if (settings.overwrite) await refuseInputs(output, inputsOf(settings, folder), 'run')
   const subject = await openSubject(settings, effective.given, folder)
   const material = await loadMaterial(settings, folder, subject.trained.model.config, signal)
-  yield* notices
   const runFolder = await RunFolder.open(output, {
     continues: effective.continues || settings.resume,
     overwrite: settings.overwrite,
@@ -174,6 +175,10 @@ async function folderOf(
     return settings.fromConfig.slice(0, -basename(settings.fromConfig).length) || '.'
   const { revision, offline } = settings
   return await baseFolder(settings.model ?? '', { revision, offline, signal, onEvent })
+}
+
+function inputsOf({ adapter, data, evalData, loraConfig }: TrainSettings, base: string): string[] {
+  return [base, adapter, loraConfig, ...(data ?? []), ...(evalData ?? [])].filter((path) => path !== undefined)
 }
 
 function defaultOutput(settings: TrainSettings): string {

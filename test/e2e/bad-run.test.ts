@@ -26,7 +26,19 @@ beforeAll(async () => {
 
 const training = (model: string, output: string): string[] => [
   ...['train', '--model', at(model), '--data', at('rows.jsonl'), '--output', at(output), '--batch-size', '2'],
-  ...['--steps', '4', '--save-every', '1', '--log-every', '1', '--no-shuffle', '--learning-rate', '1e-2'],
+  ...[
+    '--steps',
+    '4',
+    '--samples',
+    '0',
+    '--save-every',
+    '1',
+    '--log-every',
+    '1',
+    '--no-shuffle',
+    '--learning-rate',
+    '1e-2',
+  ],
 ]
 
 describe('a loss that is not a number', () => {

@@ -1,11 +1,11 @@
 /** @file A run that is killed again and again ends where an unkilled one ends, bit for bit; and who may write where. */
 import { type ChildProcess, spawn } from 'node:child_process'
-import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { appendFileSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { hostname } from 'node:os'
 import { join } from 'node:path'
 import { beforeAll, describe, expect, it } from 'vitest'
 import { RandomStream } from '../../src/support/random.ts'
-import { bin, runCli } from '../setup/run-cli.ts'
+import { bin, type CliOptions, runCli } from '../setup/run-cli.ts'
 import { tinyLlama, writeTinyModel } from '../setup/tiny-model.ts'
 import { labFolder, refuse, rowsFile, sha256, snapshot, steadyLog, succeed, textRows } from './lab.ts'
 
@@ -24,7 +24,20 @@ function training(engine: string, steps: number, output: string): string[] {
     ...['train', '--model', at('model'), '--data', at('rows.jsonl'), '--eval-data', at('held.jsonl')],
     ...['--output', at(output), '--steps', String(steps), '--engine', engine, '--threads', '1'],
     ...['--dropout', '0.1', '--packing', '--max-length', '60', '--batch-size', '2', '--grad-accumulation', '2'],
-    ...['--save-every', '3', '--eval-every', '4', '--log-every', '2', '--learning-rate', '1e-2', '--seed', '7'],
+    ...[
+      '--samples',
+      '0',
+      '--save-every',
+      '3',
+      '--eval-every',
+      '4',
+      '--log-every',
+      '2',
+      '--learning-rate',
+      '1e-2',
+      '--seed',
+      '7',
+    ],
   ]
 }
 
@@ -61,6 +74,16 @@ const writing = (run: string) => async (child: ChildProcess) => {
     running = false
   })
   while (running && !names(run).some((name) => name.startsWith('.checkpoint-'))) await pause(0)
+}
+
+/** Presses Ctrl-C, once, when a text appears. */
+function interruptAt(text: string): NonNullable<CliOptions['onStderr']> {
+  let pressed = false
+  return (seen, kill) => {
+    if (pressed || !seen.includes(text)) return
+    pressed = true
+    kill('SIGINT')
+  }
 }
 
 function names(folder: string): string[] {
@@ -104,9 +127,7 @@ describe.each(['reference', 'onnxruntime'])('Ctrl-C on %s', (engine) => {
   it('saves, says how to go on, ends with 130, and the run goes on bit for bit', async () => {
     const [stopped, whole] = [`stopped-${engine}`, `unstopped-${engine}`]
     const seen = await runCli(training(engine, 60, stopped), {
-      onStderr: (text, kill) => {
-        if (text.includes('step 4/') && !text.includes('stopping')) kill('SIGINT')
-      },
+      onStderr: interruptAt('step 4/'),
     })
     expect(seen.code, seen.stderr).toBe(130)
     expect(seen.stderr).toContain('stopping, after saving what is done')
@@ -120,6 +141,19 @@ describe.each(['reference', 'onnxruntime'])('Ctrl-C on %s', (engine) => {
     expect(events.find(({ type }) => type === 'resume')).toMatchObject({ step: saved })
     expect(sha256(at(stopped, 'adapter_model.safetensors'))).toBe(sha256(at(whole, 'adapter_model.safetensors')))
     expect(steadyLog(at(stopped))).toEqual(steadyLog(at(whole)))
+  })
+})
+
+describe('Ctrl-C before the first step', () => {
+  it('ends with 130 in one line, and the run can be begun again', async () => {
+    const seen = await runCli(training('onnxruntime', 20, 'early'), {
+      onStderr: interruptAt('writes'),
+    })
+    expect(seen.code, seen.stderr).toBe(130)
+    expect(seen.stderr).not.toMatch(/^\s+at |fault of lowrank/m)
+    expect(names(at('early'))).not.toContain('.lowrank.lock')
+    const { result } = await succeed(['train', '--resume', '--output', at('early')])
+    expect(result.steps).toBe(20)
   })
 })
 
@@ -153,6 +187,19 @@ describe('an output folder', () => {
     expect(longer.events.find(({ type }) => type === 'resume')).toMatchObject({ step: 6 })
   })
 
+  it('that is or holds an input is never cleared', async () => {
+    const model = training('onnxruntime', 2, 'model')
+    await refuse([...model, '--overwrite'], {
+      exit: 2,
+      says: /model holds .*model, which the run reads/,
+      untouched: at('model'),
+    })
+    const data = training('onnxruntime', 2, '').map((word) => (word === at('') ? at('once') : word))
+    rowsFile(at('once'), textRows(4), 'mine.jsonl')
+    const inside = data.map((word) => (word === at('rows.jsonl') ? at('once', 'mine.jsonl') : word))
+    await refuse([...inside, '--overwrite'], { exit: 2, says: /mine\.jsonl/, untouched: at('once') })
+  })
+
   it('has one writer: the second is refused, the first goes on', async () => {
     const first = spawn(process.execPath, [bin, ...training('reference', 5000, 'shared'), '--json'])
     try {
@@ -172,10 +219,13 @@ describe('an output folder', () => {
     expect(await killed([...args, '--json'], steps(4))).toBeTypeOf('boolean')
     const dead = spawn(process.execPath, ['-e', ''])
     await new Promise((resolve) => dead.on('close', resolve))
+    // The log's last line is torn, as a kill may leave it.
+    appendFileSync(at('stale', 'trainer_log.jsonl'), '{"step":4,"los')
     writeFileSync(at('stale', '.lowrank.lock'), JSON.stringify({ pid: dead.pid, host: hostname(), started: '' }))
     const { result } = await succeed([...args, '--resume'])
     expect(result).toMatchObject({ steps: 6 })
     expect(names(at('stale'))).not.toContain('.lowrank.lock')
+    expect(steadyLog(at('stale')).map(({ step }) => step)).toEqual([2, 4, 4, 6, 6])
   })
 
   it('that holds nothing to resume yet starts at 0 and says so', async () => {

@@ -32,7 +32,7 @@ async function run(name: string, ...flags: string[]): Promise<Run> {
   const length = flags.includes('--epochs') ? [] : flag('--steps', '3')
   const source = flags.includes('--from-config') ? [] : flag('--model', at('model'))
   const args = ['train', ...source, ...flag('--data', at('rows.jsonl')), '--output', at(name), '--log-every', '1']
-  const { result, events } = await succeed([...args, ...length, '--threads', '1', ...flags])
+  const { result, events } = await succeed([...args, ...length, '--threads', '1', '--samples', '0', ...flags])
   const said = events.filter(({ type }) => type === 'notice').map(({ message }) => message)
   const lines = steadyLog(at(name))
   const evals = lines.filter((line) => 'eval_loss' in line)

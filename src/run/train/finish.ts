@@ -44,8 +44,9 @@ export async function* finish(
     ...(stopped ? { stopped } : {}),
   }
   await subject.write(folder.path, values, factsOf(result))
-  if (!stopped) await folder.writeResult(result)
   await writeReport(folder.path, { parameters: subject.parameters })
+  // Last: what has a result is finished, and a run that is resumed then changes nothing.
+  if (!stopped) await folder.writeResult(result)
   if (!stopped) yield* reportSamples(folder.path, run, engine)
   if (best)
     yield {
