@@ -30,6 +30,8 @@ export interface AdapterUse {
 /** Why an adapter acts on all rows of a batch alike; undefined for a plain low-rank update, which each row can weight. */
 export function actsOnWholeBatch({ layout, base }: LoadedAdapter): string | undefined {
   const roles = new Set(layout.tensors.filter((t) => t.trained).map((t) => t.role))
+  const whole = layout.sites.find(({ method }) => !method.weighsRows)
+  if (whole) return `it is a ${whole.method.type} adapter`
   if (roles.has('magnitude')) return 'it is a DoRA adapter'
   if (roles.has('saved')) return 'it replaces whole modules (modules_to_save)'
   if (roles.has('bias')) return 'it replaces biases'

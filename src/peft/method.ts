@@ -100,6 +100,8 @@ export interface Method {
   plan(module: SiteModule, options: LayoutOptions, loaded: boolean): SitePlan
   /** What the site's tensors hold before the first step. */
   start(site: AdapterSite, options: InitOptions, base: ReadBase): Promise<SiteValues>
+  /** `apply` honours `rowWeight` and the site's scale; without it the adapter acts on a whole batch, in full or not at all. */
+  readonly weighsRows?: boolean
   /** The layer's output with the adapter, given the output without it. */
   apply(io: Application, y: Node): Node
   /** What merging does to the weight; absent where a method cannot be merged. */

@@ -11,6 +11,7 @@ import { startLora } from './lora-start.ts'
 
 export const lora: Method = {
   type: 'LORA',
+  weighsRows: true,
   plan(module, options, loaded) {
     checkLoraBias(module, options)
     const size = siteScale(options, module.path)
