@@ -1,6 +1,7 @@
 /** @file Every decoder conformance case, against both engines: logits, loss, gradients, twenty AdamW steps. */
 import { readdirSync } from 'node:fs'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import { afterAll, describe, expect, it } from 'vitest'
 import type { Engine } from '../../src/engine/engine.ts'
 import { onnxruntimeEngine } from '../../src/engines/onnxruntime/index.ts'
@@ -27,17 +28,23 @@ import {
 } from './case.ts'
 
 const DECODERS = /^(llama.*|mistral-window|qwen2|gpt2)$/
-const folder = process.env.LOWRANK_CASES ?? sharedPath('conformance', 'cases')
-const names = folder ? readdirSync(folder).filter((name) => DECODERS.test(name)) : []
+/** Our own goldens (scripts/goldens/models.py), and the cases that lie beside the repository where they do. */
+const committed = fileURLToPath(new URL('../goldens/models', import.meta.url))
+const beside = process.env.LOWRANK_CASES ?? sharedPath('conformance', 'cases')
+const cases = [committed, ...(beside ? [beside] : [])].flatMap((folder) =>
+  readdirSync(folder)
+    .filter((name) => DECODERS.test(name))
+    .map((name) => ({ name: `${name} of ${basename(folder)}`, folder: join(folder, name) })),
+)
 const engines: Engine[] = [referenceEngine(), onnxruntimeEngine()]
 
 afterAll(async () => {
   for (const engine of engines) await engine.dispose()
 })
 
-describe.skipIf(names.length === 0).each(engines)('conformance on $name', (engine) => {
-  it.each(names)('%s', async (name) => {
-    const c = await openCase(join(folder ?? '', name))
+describe.each(engines)('conformance on $name', (engine) => {
+  it.each(cases)('$name', async ({ folder }) => {
+    const c = await openCase(folder)
     expect(c.trained.groups.reduce((n, g) => n + g.size, 0)).toBe(c.golden.trainable)
     await checkLogits(engine, c)
     await checkEvaluation(engine, c)
