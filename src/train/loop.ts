@@ -54,22 +54,22 @@ export async function* trainLoop(parts: LoopParts): AsyncGenerator<LoopEvent, { 
   const { progress, settings, signal } = parts
   let savedAt = progress.step
   try {
-    while (progress.step < settings.totalSteps && !signal?.aborted) {
-      const { data, outcome, rate } = await oneStep(parts)
-      const line = advance(parts, outcome)
-      const ended = progress.step === settings.totalSteps
-      let saveNow = false
-      const epochEnded = data.index === parts.batches.stepsPerEpoch - 1
-      yield { type: 'step', step: progress.step, epoch: epochAfter(parts), outcome, rate, line }
-      if (parts.evaluate && (ended || due(settings.evalEvery, progress.step, epochEnded))) {
+    for (;;) {
+      // At the top, because a reader may have left between a step and what was due after it.
+      let isBest = false
+      if (parts.evaluate && isEvaluationDue(parts)) {
         const event = await evaluation(parts, parts.evaluate)
         yield event
-        saveNow = event.best && parts.savesBest === true
+        isBest = event.best
       }
-      if (saveNow || ended || due(settings.saveEvery, progress.step, epochEnded)) {
+      if ((isBest && parts.savesBest) || (savedAt !== progress.step && isDue(parts, settings.saveEvery))) {
         savedAt = progress.step
         yield { type: 'checkpoint', step: progress.step, path: await parts.save() }
       }
+      if (progress.step >= settings.totalSteps || signal?.aborted) break
+      const { outcome, rate } = await oneStep(parts)
+      const line = advance(parts, outcome)
+      yield { type: 'step', step: progress.step, epoch: epochAfter(parts), outcome, rate, line }
     }
     const stopped = progress.step < settings.totalSteps
     if (stopped && savedAt !== progress.step) {
@@ -93,7 +93,7 @@ async function oneStep({
   settings,
   progress,
   sourceOf,
-}: LoopParts): Promise<{ data: StepData; outcome: StepOutcome; rate: number }> {
+}: LoopParts): Promise<{ outcome: StepOutcome; rate: number }> {
   const started = performance.now()
   const data = batches.next()
   const rate =
@@ -103,7 +103,7 @@ async function oneStep({
   const seconds = (performance.now() - started) / 1000
   progress.seconds += seconds
   progress.window.seconds += seconds
-  return { data, outcome, rate }
+  return { outcome, rate }
 }
 
 /** Counts a finished step; returns a line for the log where one is due. */
@@ -134,8 +134,16 @@ async function evaluation(
   return { type: 'eval', step: progress.step, loss, tokens, best }
 }
 
-function due(every: number, step: number, epochEnded: boolean): boolean {
-  return every === 0 ? epochEnded : step % every === 0
+function isEvaluationDue(parts: LoopParts): boolean {
+  const { progress, settings } = parts
+  return progress.evaluation?.step !== progress.step && isDue(parts, settings.evalEvery)
+}
+
+/** Whether something that happens every so many steps (0: each epoch) and at the end is due after the last step. */
+function isDue({ progress, settings }: LoopParts, every: number): boolean {
+  if (progress.step === 0) return false
+  const regular = every === 0 ? progress.cursor.index === 0 : progress.step % every === 0
+  return regular || progress.step === settings.totalSteps
 }
 
 function epochAfter({ progress, batches }: LoopParts): number {
