@@ -13,7 +13,8 @@ import type { CompileOptions, Tensors, WeightRef } from './engine.ts'
 export function refuseUnsupported(engine: string, graph: Graph, supported: (op: OpName) => boolean): void {
   const missing = new Map<OpName, Set<string>>()
   for (const { op, scope } of graph.nodes) {
-    if (!supported(op)) missing.set(op, (missing.get(op) ?? new Set()).add(scope === '' ? 'outside any module' : `in ${scope}`))
+    if (!supported(op))
+      missing.set(op, (missing.get(op) ?? new Set()).add(scope === '' ? 'outside any module' : `in ${scope}`))
   }
   if (missing.size === 0) return
   const list = [...missing].map(([op, places]) => {

@@ -9,8 +9,8 @@ import { fileBytes, readRange } from '../support/files.ts'
 import { nearest } from '../support/nearest.ts'
 import { type DType, viewBytes } from '../tensor/dtype.ts'
 import { halvesToF32 } from '../tensor/half.ts'
-import type { WeightRef } from '../tensor/weight-ref.ts'
 import { type HostTensor, tensor } from '../tensor/host-tensor.ts'
+import type { WeightRef } from '../tensor/weight-ref.ts'
 import {
   isReadable,
   LENGTH_BYTES,
