@@ -169,6 +169,7 @@ function labelFor(name: string, face: Face, spec?: VerbSpec): string {
 
 /** A value as an error shows it: short. */
 function shown(value: unknown): string {
-  const text = JSON.stringify(value) ?? String(value)
+  // JSON has no word for what 1e400 is.
+  const text = typeof value === 'number' ? String(value) : (JSON.stringify(value) ?? String(value))
   return text.length > 80 ? `${text.slice(0, 77)}…` : text
 }

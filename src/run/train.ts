@@ -6,6 +6,7 @@ import { basename } from 'node:path'
 import type { Batches } from '../data/batches.ts'
 import type { Engine } from '../engine/engine.ts'
 import { hashGraph, printGraph } from '../graph/print.ts'
+import { isLowrankError } from '../support/errors.ts'
 import {
   type Checkpoint,
   freshProgress,
@@ -26,7 +27,7 @@ import { Evaluator } from './train/evaluator.ts'
 import { changed, eventOf, type Run, resumeEvent, startEvent, unchanged } from './train/events.ts'
 import { finish } from './train/finish.ts'
 import { evaluationBatches, loadMaterial, sourceOf, trainingBatches } from './train/material.ts'
-import { openSession, recomputes, threadsOf } from './train/open-session.ts'
+import { openSession, recomputes, refuseArithmetic, threadsOf } from './train/open-session.ts'
 import { finishedResult, RunFolder } from './train/run-folder.ts'
 import { effectiveSettings, fingerprint, runFileText, type TrainOptions, type TrainSettings } from './train/settings.ts'
 import { StepReporter, stepLine } from './train/step-reporter.ts'
@@ -52,6 +53,7 @@ export async function* train(options: TrainOptions & Stoppable): AsyncGenerator<
   const finished = effective.continues ? await finishedResult(output) : undefined
   if (finished && !effective.namesLength) return yield* unchanged(finished, output)
   // Everything that can be wrong with the input is found before the folder is touched.
+  refuseArithmetic(settings)
   const folder = yield* eventsOf<TrainEvent, string>((emit, stop) => folderOf(settings, emit, stop), signal)
   if (settings.overwrite) await refuseInputs(output, inputsOf(settings, folder), 'run')
   const subject = await openSubject(settings, effective.given, folder)
@@ -62,6 +64,9 @@ export async function* train(options: TrainOptions & Stoppable): AsyncGenerator<
   })
   try {
     return yield* runIn(runFolder, { settings: subject.settings, effective, subject, material, finished, signal })
+  } catch (error) {
+    if (isLowrankError(error) && error.code === 'stopped') runFolder.keep()
+    throw error
   } finally {
     await runFolder.release()
   }
@@ -75,9 +80,14 @@ async function* runIn(folder: RunFolder, run: Run): AsyncGenerator<TrainEvent, T
   const batches = trainingBatches(settings, material.train, checkpoint?.progress.cursor)
   const totalSteps = settings.steps ?? Math.ceil(settings.epochs * batches.stepsPerEpoch)
   if (run.finished && run.finished.steps >= totalSteps) return yield* unchanged(run.finished, folder.path)
-  await folder.writeSettings(runFileText(settings))
-  await folder.reopen()
-  await folder.cutLog(checkpoint?.progress.step ?? 0)
+  const begin = async (): Promise<void> => {
+    if (settings.overwrite) await folder.clear()
+    await folder.writeSettings(runFileText(settings))
+    await folder.reopen()
+    await folder.cutLog(checkpoint?.progress.step ?? 0)
+  }
+  // Early, so that a run killed from here on can be resumed; but a former run goes only when this one can begin.
+  if (!settings.overwrite) await begin()
   yield startEvent(run, folder.path, totalSteps)
   for (const message of [...subject.notes, ...material.notes]) yield { type: 'notice', message }
   if (settings.resume) yield resumeEvent(checkpoint)
@@ -88,6 +98,8 @@ async function* runIn(folder: RunFolder, run: Run): AsyncGenerator<TrainEvent, T
       yield { type: 'notice', message: 'activations are recomputed in the backward pass, to fit in memory' }
     const session = await openSession(settings, subject, { engine, recompute, signal })
     try {
+      if (settings.overwrite) await begin()
+      folder.keep()
       if (settings.printGraph) yield { type: 'graph', text: printGraph(session.graph), hash: hashGraph(session.graph) }
       return yield* trainIn(folder, run, { session, engine, batches, totalSteps, mark, checkpoint })
     } finally {

@@ -188,6 +188,7 @@ describe('flags', () => {
     [['--bias', 'some'], /--bias/],
     [['--engine', 'cuda'], /--engine/],
     [['--dtype', 'f8'], /--dtype/],
+    [['--max-grad-norm', '1e400'], /got Infinity/],
     [['--method', 'houlsby'], /--method houlsby comes in a later version/],
     [['--method', 'lroa'], /--method[\s\S]*lora/],
     [['--init', 'pissa'], /--init pissa comes in a later version/],

@@ -170,6 +170,24 @@ function tinyDisk(name: string, size: string): string | undefined {
   return folder
 }
 
+describe('a run that cannot begin', () => {
+  it('leaves no folder, and leaves the run it was to replace', async () => {
+    await refuse([...training('model', 'bf16'), '--dtype', 'bf16'], {
+      ...{ exit: 1, code: 'unsupported', says: /--dtype bf16: the engines train in f32/, untouched: at('bf16') },
+    })
+    await succeed(training('model', 'former'))
+    const before = snapshot(at('former'))
+    for (const flags of [
+      ['--dtype', 'bf16'],
+      ['--rank', '999'],
+      ['--adapter', at('nothing')],
+    ]) {
+      const { code } = await runCli([...training('model', 'former'), '--overwrite', ...flags])
+      expect([code, snapshot(at('former'))], flags.join(' ')).toEqual([1, before])
+    }
+  })
+})
+
 describe('a disk', () => {
   it('that fills up during a checkpoint loses nothing, and the run goes on when there is room', async ({ skip }) => {
     const disk = tinyDisk('disk', '256k')

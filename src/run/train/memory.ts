@@ -23,19 +23,22 @@ export async function fitsWithoutRecompute(
     accumulates: settings.gradAccumulation > 1,
     dropout: true,
   })
-  const seq = longestRow(settings, data)
+  const [batch, seq] = [Math.min(settings.batchSize, data.length), longestRow(settings, data)]
   const dims = new Map([
-    ['batch', settings.batchSize],
+    ['batch', batch],
     ['seq', seq],
-    ['labelled', settings.batchSize * seq],
+    ['labelled', batch * seq],
   ])
   return liveBytes(graph, dims) < SHARE * (await freeMemory())
 }
 
 function longestRow({ packing, maxLength }: TrainSettings, data: Dataset): number {
-  let longest = packing ? maxLength : 1
-  for (let i = 0; i < data.length; i++) longest = Math.max(longest, data.lengthOf(i))
-  return longest
+  let [longest, all] = [1, 0]
+  for (let i = 0; i < data.length; i++) {
+    longest = Math.max(longest, data.lengthOf(i))
+    all += data.lengthOf(i)
+  }
+  return packing ? Math.max(longest, Math.min(maxLength, all)) : longest
 }
 
 /** What the kernel could give without swapping: free pages and caches. */

@@ -19,18 +19,18 @@ export async function recomputes(settings: TrainSettings, subject: Subject, data
   return !(await fitsWithoutRecompute(settings, subject, data))
 }
 
-/** @throws LowrankError `unsupported` for arithmetic the engine has not. */
+/** @throws LowrankError `unsupported` for arithmetic that no engine trains in. */
+export function refuseArithmetic({ dtype }: TrainSettings): void {
+  if (dtype === 'auto' || dtype === 'f32') return
+  const message = `--dtype ${dtype}: the engines train in f32, whatever the weights are stored in`
+  throw new LowrankError('unsupported', message, { field: 'dtype', suggestion: 'f32' })
+}
+
 export async function openSession(
   settings: TrainSettings,
   subject: Subject,
   { engine, recompute, signal }: SessionParts,
 ): Promise<TrainSession> {
-  if (settings.dtype !== 'auto' && settings.dtype !== 'f32') {
-    throw new LowrankError('unsupported', `--dtype ${settings.dtype}: the ${engine.name} engine trains in f32`, {
-      field: 'dtype',
-      suggestion: 'f32',
-    })
-  }
   return await TrainSession.create(subject.trained, {
     engine,
     weights: subject.weights,

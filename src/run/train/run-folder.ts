@@ -2,7 +2,7 @@
  * @file The run folder: who may write into it, its settings, its log and its result. Must not know what is trained.
  * Layout: run.yaml, trainer_log.jsonl, checkpoint-N/, train_results.json, report.html, and the adapter or model.
  */
-import { appendFile, readdir, readFile, rm } from 'node:fs/promises'
+import { appendFile, readdir, readFile, rm, rmdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { removeTemporaries, writeFileAtomic } from '../../support/atomic-write.ts'
 import { LowrankError } from '../../support/errors.ts'
@@ -18,35 +18,45 @@ const RESULT_FILE = 'train_results.json'
 export class RunFolder {
   readonly path: string
   readonly #lock: Lock
+  /** What was there before: a folder that this run made, or found empty, is left so where the run does not begin. */
+  readonly #before: 'nothing' | 'empty' | 'files'
+  #begun = false
 
-  private constructor(path: string, lock: Lock) {
+  private constructor(path: string, lock: Lock, before: 'nothing' | 'empty' | 'files') {
     this.path = path
     this.#lock = lock
+    this.#before = before
   }
 
   /**
-   * Takes the folder for one run.
+   * Takes the folder for one run; changes nothing in it.
    * @throws LowrankError `usage` where it holds anything and neither `continues` nor `overwrite` is set; `locked`; `io`.
    */
   static async open(
     path: string,
     { continues, overwrite }: { continues: boolean; overwrite: boolean },
   ): Promise<RunFolder> {
-    if (!continues && !overwrite) await refuseOccupied(path)
+    const before = await contentsOf(path)
+    if (before === 'files' && !continues && !overwrite) throw occupied(path)
     await makeFolder(path)
     const lock = await acquireLock(path)
-    const folder = new RunFolder(path, lock)
+    const folder = new RunFolder(path, lock, before)
     try {
-      if (overwrite) await folder.#clear()
       await removeTemporaries(path)
     } catch (error) {
-      await lock.release()
+      await folder.release()
       throw error
     }
     return folder
   }
 
-  async #clear(): Promise<void> {
+  /** From here on the folder is kept, whatever happens. */
+  keep(): void {
+    this.#begun = true
+  }
+
+  /** Takes away what a former run left. */
+  async clear(): Promise<void> {
     for (const name of await readdir(this.path)) {
       if (name !== LOCK_FILE) await rm(join(this.path, name), { recursive: true, force: true })
     }
@@ -84,8 +94,13 @@ export class RunFolder {
     await rm(join(this.path, RESULT_FILE), { force: true })
   }
 
+  /** Gives the folder back; one in which no run has begun is as it was. */
   async release(): Promise<void> {
+    const untouched = !this.#begun && this.#before !== 'files'
+    if (untouched) await rm(join(this.path, RUN_FILE), { force: true })
     await this.#lock.release()
+    // Fails where somebody else has put something in, and rightly so.
+    if (untouched && this.#before === 'nothing') await rmdir(this.path).catch(() => undefined)
   }
 }
 
@@ -114,12 +129,21 @@ function stepOf(line: string): number {
   }
 }
 
-async function refuseOccupied(path: string): Promise<void> {
+/** @throws LowrankError `usage` where `path` is a file. */
+async function contentsOf(path: string): Promise<'nothing' | 'empty' | 'files'> {
   const kind = await pathKind(path)
+  if (kind === undefined) return 'nothing'
   if (kind === 'file')
     throw new LowrankError('usage', `${path} is a file: the output must be a folder`, { file: path, field: 'output' })
-  if (kind === undefined || (await readdir(path)).length === 0) return
-  throw new LowrankError('usage', `${path} holds files already; nothing was changed`, {
+  const names = await readdir(path).catch((error: unknown) => {
+    throw fileError(error, path, 'read')
+  })
+  // A lock alone was left by a run that died before it began, or is held by one that is about to.
+  return names.every((name) => name === LOCK_FILE) ? 'empty' : 'files'
+}
+
+function occupied(path: string): LowrankError {
+  return new LowrankError('usage', `${path} holds files already; nothing was changed`, {
     file: path,
     field: 'output',
     suggestion: 'continue its run with --resume, replace it with --overwrite, or name another folder',
