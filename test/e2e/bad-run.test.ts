@@ -219,6 +219,20 @@ describe('a disk', () => {
     await refuse(merging, { exit: 1, code: 'io', says, untouched: disk })
   })
 
+  it('too small for a merged model is told, and nothing half-written stays', async ({ skip }) => {
+    const disk = tinyDisk('crowded', '32k')
+    if (disk === undefined) return skip('mounting a file system is not allowed here')
+    await succeed(training('model', 'roomy-too'))
+    const merging = ['merge', '--adapter', at('roomy-too'), '--output', join(disk, 'merged')]
+    await refuse(merging, { exit: 1, code: 'io', says: /the disk is full/, untouched: disk })
+    // Not even a lock has room: the run says so and leaves nothing.
+    execFileSync('sh', ['-c', `head -c 60000 /dev/zero > ${join(disk, 'fill')} || true`])
+    const { code, stderr } = await runCli(training('model', join('crowded', 'run')))
+    expect(stderr).toMatch(/the disk is full/)
+    expect(code).toBe(1)
+    expect(readdirSync(disk)).toEqual(['fill'])
+  })
+
   it('whose output is below a file is refused', async () => {
     const args = training('model', join('rows.jsonl', 'run'))
     await refuse(args, { exit: 1, says: /rows\.jsonl/, untouched: at('rows.jsonl') })

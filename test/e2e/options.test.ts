@@ -364,6 +364,18 @@ describe('rows', () => {
   })
 })
 
+describe('the graph of a step', () => {
+  it('is shown with --print-graph, the same each time', async () => {
+    const shown = async (output: string): Promise<Json | undefined> => {
+      const args = ['train', '--model', at('model'), '--data', at('rows.jsonl'), '--steps', '1', '--print-graph']
+      return (await succeed([...args, '--output', at(output)])).events.find(({ type }) => type === 'graph')
+    }
+    const [first, second] = [await shown('graph-a'), await shown('graph-b')]
+    expect(first?.text).toMatch(/^graph\([\s\S]*= matmul\([\s\S]*return losses=/)
+    expect(second).toEqual(first)
+  })
+})
+
 describe('a run folder', () => {
   it('holds everything the contract names, and run.yaml repeats the run', async () => {
     const { path, result } = await run('whole-folder', '--eval-split', '0.2', '--learning-rate', '1e-3')

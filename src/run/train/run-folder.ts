@@ -39,7 +39,10 @@ export class RunFolder {
     const before = await contentsOf(path)
     if (before === 'files' && !continues && !overwrite) throw occupied(path)
     await makeFolder(path)
-    const lock = await acquireLock(path)
+    const lock = await acquireLock(path).catch(async (error: unknown) => {
+      if (before === 'nothing') await rmdir(path).catch(() => undefined)
+      throw error
+    })
     const folder = new RunFolder(path, lock, before)
     try {
       await removeTemporaries(path)
