@@ -1,5 +1,5 @@
 /**
- * @file `node scripts/tiny/make.mjs OUT [documents] [seed]`: writes corpus.jsonl, heldout.jsonl, tokenizer.json and
+ * @file `node scripts/tiny/make.mjs OUT [documents] [seed] [broad|focused]`: writes corpus.jsonl, heldout.jsonl, tokenizer.json and
  * tokenizer_config.json into OUT. Same arguments, same bytes. Needs dist/ (`npm ci` builds it).
  */
 
@@ -30,12 +30,12 @@ for (const word of ['new', 'san']) taboo.delete(word)
 
 /**
  * Documents of one part of the corpus; parts have streams of their own and never share one.
- * @param {number} seed @param {string} part @param {number} count
+ * @param {number} seed @param {string} part @param {number} count @param {'broad' | 'focused'} [mixture]
  */
-function* documents(seed, part, count) {
+function* documents(seed, part, count, mixture = 'broad') {
   const dice = new Dice(seed, `tiny/${part}`)
   for (let i = 0; i < count; ) {
-    const text = document(dice)
+    const text = document(dice, mixture)
     if ((text.toLowerCase().match(/\p{L}+/gu) ?? []).some((word) => taboo.has(word))) continue
     i++
     yield text
@@ -45,11 +45,11 @@ function* documents(seed, part, count) {
 /**
  * Rows of the corpus: documents that fit into one sample, most of them with labels on what repeats, some on all.
  * @param {(text: string, all: boolean) => { input_ids: number[], labels: number[] }} label
- * @param {number} seed @param {number} count
+ * @param {number} seed @param {number} count @param {'broad' | 'focused'} mixture
  */
-function* rows(label, seed, count) {
+function* rows(label, seed, count, mixture) {
   const dice = new Dice(seed, 'tiny/labels')
-  for (const text of documents(seed, 'corpus', count)) {
+  for (const text of documents(seed, 'corpus', count, mixture)) {
     const row = label(text, dice.chance(fullyLabelled))
     if (row.input_ids.length <= longest) yield row
   }
@@ -72,9 +72,9 @@ async function writeRows(path, rows) {
 const chatTemplate =
   "{{ bos_token }}{% for message in messages %}{% if message['role'] == 'assistant' %}{{ '<|assistant|>' }}{% generation %}{{ message['content'] }}{{ '<|end|>' }}{% endgeneration %}{% else %}{{ '<|user|>' + message['content'] }}{% endif %}{% endfor %}{% if add_generation_prompt %}{{ '<|assistant|>' }}{% endif %}"
 
-/** @param {string} folder @param {number} seed */
-function writeTokenizer(folder, seed) {
-  const json = tokenizerJson(trainMerges(documents(seed, 'tokenizer', 8000), vocabulary))
+/** The same whatever the corpus. @param {string} folder */
+function writeTokenizer(folder) {
+  const json = tokenizerJson(trainMerges(documents(42, 'tokenizer', 8000), vocabulary))
   writeFileSync(join(folder, 'tokenizer.json'), JSON.stringify(json))
   const config = {
     tokenizer_class: 'PreTrainedTokenizerFast',
@@ -93,10 +93,13 @@ function writeTokenizer(folder, seed) {
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
-  const [out = 'runs/tiny', count = '120000', seed = '42'] = process.argv.slice(2)
+  const [out = 'runs/tiny', count = '120000', seed = '42', mixture = 'broad'] = process.argv.slice(2)
   mkdirSync(out, { recursive: true })
-  const label = writeTokenizer(out, Number(seed))
-  const written = await writeRows(join(out, 'corpus.jsonl'), rows(label, Number(seed), Number(count)))
+  const label = writeTokenizer(out)
+  const written = await writeRows(
+    join(out, 'corpus.jsonl'),
+    rows(label, Number(seed), Number(count), mixture === 'focused' ? mixture : 'broad'),
+  )
   const heldout = [...documents(Number(seed), 'heldout', 500)].map((text) => ({ text }))
   await writeRows(join(out, 'heldout.jsonl'), heldout)
   process.stdout.write(`${written} of ${count} documents in ${out}\n`)

@@ -17,7 +17,7 @@ import { RunFolder } from './train/run-folder.ts'
 import { type TrainOptions, train } from './train.ts'
 import type { QuickstartEvent, QuickstartResult, Stoppable, TrainResult } from './types.ts'
 
-const TRAIN_ROWS = 3000
+const TRAIN_ROWS = 4000
 const HELDOUT_ROWS = 100
 /** Rows whose answers are shown. */
 const SHOWN = 3
@@ -31,7 +31,7 @@ const recipe = {
   steps: 300,
   // The report shows rows kept aside instead.
   samples: 0,
-  learningRate: 5e-3,
+  learningRate: 8e-3,
   warmup: 0.05,
 } as const satisfies TrainOptions
 
@@ -143,6 +143,6 @@ function nextCommands(output: string, [row]: readonly OrderRow[]): string[] {
     `lowrank generate --adapter ${output} --prompt "${row?.prompt ?? ''}"`,
     `lowrank inspect ${output}`,
     `lowrank merge --adapter ${output} --output ${output}-merged`,
-    `lowrank train --model ${EMBEDDED} --data ${join(output, 'train.jsonl')} --rank 2 --learning-rate 5e-3 --steps 300`,
+    `lowrank train --model ${EMBEDDED} --data ${join(output, 'train.jsonl')} --rank 2 --learning-rate 8e-3 --steps 300`,
   ]
 }

@@ -3,6 +3,7 @@
  * Must not know models: it only writes text.
  */
 import { RandomStream } from '../../support/random.ts'
+import { splice } from './splice.ts'
 import { type Part, type Values, values } from './values.ts'
 
 /** A row as `train` reads it. */
@@ -91,15 +92,26 @@ const notes = [
   'Could P in C have Q?',
 ]
 
+/** Share of the training's words that are spliced; the held-out rows have real ones only. */
+const SPLICED = 0.5
+const measured: ReadonlySet<string> = new Set(
+  [values.heldout.firstNames, values.heldout.surnames, values.heldout.kinds, values.heldout.goods, values.heldout.towns]
+    .flat()
+    .flatMap((entry) => entry.split(' ')),
+)
+
 /** Draws one order of a part's values and says it in one of many ways. */
-function orderRow(random: RandomStream, from: Values): OrderRow {
+function orderRow(random: RandomStream, part: Part): OrderRow {
+  const from: Values = values[part]
   const pick = <T>(list: readonly T[]): T => list[random.below(list.length)] as T
-  const goods = pick(from.goods)
+  const word = (list: readonly string[]): string =>
+    part === 'train' && random.uniform() < SPLICED ? splice(random, list, measured) : pick(list)
+  const goods = word(from.goods)
   const order: Order = {
-    name: `${pick(from.firstNames)} ${pick(from.surnames)}`,
-    item: random.uniform() < 0.75 ? `${pick(from.kinds)} ${goods}` : goods,
+    name: `${word(from.firstNames)} ${word(from.surnames)}`,
+    item: random.uniform() < 0.75 ? `${word(from.kinds)} ${goods}` : goods,
     quantity: pick(from.amounts),
-    city: pick(from.towns),
+    city: word(from.towns),
   }
   return { prompt: `${say(pattern(random, pick), order)} ->`, completion: JSON.stringify(order) }
 }
@@ -136,7 +148,7 @@ export function orderRows(part: Part, count: number, seed: number): OrderRow[] {
   const random = new RandomStream(seed, `quickstart/${part}`)
   const rows = new Map<string, OrderRow>()
   while (rows.size < count) {
-    const row = orderRow(random, values[part])
+    const row = orderRow(random, part)
     rows.set(row.prompt, row)
   }
   return [...rows.values()]
