@@ -97,9 +97,9 @@ export async function namedBase(settings: UseSettings, options: BaseOptions): Pr
   try {
     return await baseFolder(local ? beside : name, { ...options, revision: config.revision ?? options.revision })
   } catch (error) {
-    if (!(error instanceof LowrankError) || error.code !== 'missing') throw error
+    if (!(error instanceof LowrankError) || (error.code !== 'missing' && error.code !== 'network')) throw error
     throw new LowrankError(
-      'missing',
+      error.code,
       `the adapter ${first.path} was made for ${name}, which is not there: ${error.message}`,
       {
         file: error.file,

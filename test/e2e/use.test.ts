@@ -161,6 +161,32 @@ describe('generate', () => {
   })
 })
 
+describe('a base', () => {
+  it('that is not where the adapter says is asked for', async () => {
+    const args = [
+      'train',
+      '--model',
+      'llama',
+      '--data',
+      'rows.jsonl',
+      '--output',
+      'relative',
+      '--steps',
+      '1',
+      '--samples',
+      '0',
+    ]
+    await succeed(args, { cwd: lab })
+    await succeed(['eval', '--adapter', 'relative', '--data', 'held.jsonl'], { cwd: lab })
+    const says = [/relative was made for llama, which is not there/, /name the model/]
+    await refuse(
+      ['eval', '--adapter', at('relative'), '--data', at('held.jsonl')],
+      { exit: 1, code: 'missing', says },
+      { cwd: '/' },
+    )
+  })
+})
+
 describe('merge', () => {
   it('never takes away what it reads', async () => {
     const before = snapshot(at('llama'))
