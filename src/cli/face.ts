@@ -18,6 +18,18 @@ export function openFace(terminal: Terminal, json: boolean, signal: AbortSignal)
   return { terminal, json, signal, emit: (value) => terminal.write(`${JSON.stringify(value)}\n`) }
 }
 
+/** Aborts as `face.signal` does, and when nobody reads stdout or stderr any more: for work that saves before it ends. */
+export function untilUnread({ signal }: Face): { signal: AbortSignal; release(): void } {
+  const controller = new AbortController()
+  const streams = [process.stdout, process.stderr]
+  const onError = (): void => controller.abort(new LowrankError('stopped', 'nobody reads the output any more'))
+  for (const stream of streams) stream.on('error', onError)
+  const release = (): void => {
+    for (const stream of streams) stream.off('error', onError)
+  }
+  return { signal: AbortSignal.any([signal, controller.signal]), release }
+}
+
 /** Passes every event on and returns the generator's result. */
 export async function drive<E, R>(events: AsyncGenerator<E, R>, onEvent: (event: E) => void): Promise<R> {
   for (;;) {

@@ -85,7 +85,8 @@ function palette(on: boolean): Palette {
 }
 
 /** `lowrank … | head` closes the pipe early: that is no failure of ours. */
-function leaveOnClosedPipe(error: NodeJS.ErrnoException): void {
-  if (error.code === 'EPIPE') process.exit(0)
-  throw error
+function leaveOnClosedPipe(this: NodeJS.WriteStream, error: NodeJS.ErrnoException): void {
+  if (error.code !== 'EPIPE') throw error
+  // Whoever listens besides has something to save first.
+  if (this.listenerCount('error') === 1) process.exit(0)
 }

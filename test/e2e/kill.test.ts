@@ -158,6 +158,19 @@ describe('Ctrl-C before the first step', () => {
   })
 })
 
+describe('a reader that goes away', () => {
+  it('stops the run after saving', async () => {
+    const child = spawn(process.execPath, [bin, ...training('onnxruntime', 5000, 'unread'), '--json'])
+    const ended = new Promise<number | null>((resolve) => child.on('close', resolve))
+    await steps(2)(child)
+    child.stdout.destroy()
+    expect([0, 130]).toContain(await ended)
+    expect(names(at('unread'))).toContain('run.yaml')
+    expect(names(at('unread')).filter((name) => name.startsWith('checkpoint-')).length).toBeGreaterThan(0)
+    expect(names(at('unread'))).not.toContain('.lowrank.lock')
+  })
+})
+
 describe('an output folder', () => {
   it('that holds a run is refused untouched without --resume, and a finished one is left alone with it', async () => {
     const args = training('onnxruntime', 4, 'once')

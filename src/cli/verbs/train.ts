@@ -4,17 +4,18 @@ import { train } from '../../run/train.ts'
 import type { TrainResult } from '../../run/types.ts'
 import { bytes, count, duration, short } from '../../support/human.ts'
 import { exitCodes } from '../errors.ts'
-import { drive, type Face } from '../face.ts'
+import { drive, type Face, untilUnread } from '../face.ts'
 import { followProgress } from '../progress.ts'
 import type { Palette } from '../terminal.ts'
 
 export async function trainFace(options: TrainOptions, face: Face): Promise<number | undefined> {
   const progress = followProgress(face.terminal)
-  const result = await drive(train({ ...options, signal: face.signal }), (event) => {
+  const reading = untilUnread(face)
+  const result = await drive(train({ ...options, signal: reading.signal }), (event) => {
     // `done` repeats the result, which is the last line by itself.
     if (!face.json) progress.show(event)
     else if (event.type !== 'done') face.emit(event)
-  })
+  }).finally(reading.release)
   progress.end()
   if (face.json) face.emit(result)
   else face.terminal.write(trainSummary(result, face.terminal.out))
