@@ -185,7 +185,7 @@ describe('merge', () => {
     writeFileSync(join(path('full'), 'mine.txt'), 'mine')
     const merge = (output: string, overwrite = false): Promise<unknown> =>
       mergeAdapter({ adapter: [path('plain')], output, overwrite })
-    await expect(merge(path('full'))).rejects.toMatchObject({ code: 'io', file: path('full'), field: 'output' })
+    await expect(merge(path('full'))).rejects.toMatchObject({ code: 'usage', file: path('full'), field: 'output' })
     expect(readFileSync(join(path('full'), 'mine.txt'), 'utf8')).toBe('mine')
     for (const input of ['plain', 'base', '.']) {
       await expect(merge(path(input), true)).rejects.toMatchObject({ code: 'usage', field: 'output' })

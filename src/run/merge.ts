@@ -75,13 +75,13 @@ async function writeConfig({ base }: OpenWithAdapters, untied: boolean, folder: 
 async function refuseOccupied(output: string, overwrite: boolean): Promise<void> {
   const kind = await pathKind(output)
   if (kind === undefined) return
-  if (kind === 'file') throw new LowrankError('io', `${output} is a file, not a folder`, { file: output })
+  if (kind === 'file') throw new LowrankError('usage', `${output} is a file, not a folder`, { file: output, field: 'output' })
   if (overwrite) return
   const names = await readdir(output).catch((error: unknown) => {
     throw fileError(error, output, 'read')
   })
   if (names.length === 0) return
-  throw new LowrankError('io', `the output folder ${output} is not empty`, {
+  throw new LowrankError('usage', `the output folder ${output} is not empty`, {
     file: output,
     field: 'output',
     suggestion: 'name another one, or give --overwrite',

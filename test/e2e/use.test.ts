@@ -66,7 +66,7 @@ describe.each(families)('a run on %s', (family) => {
       await succeed(['generate', '--model', merged, ...prompt]),
     ]
     expect(with_.result.ids).toEqual(without.result.ids)
-    await refuse(['merge', '--adapter', run, '--output', merged], { exit: 1, says: /not empty/, untouched: merged })
+    await refuse(['merge', '--adapter', run, '--output', merged], { exit: 2, says: /not empty/, untouched: merged })
   })
 
   it('is told for what it is', async () => {

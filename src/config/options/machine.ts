@@ -9,7 +9,7 @@ export const engineOptions = {
     choice(['auto', 'onnxruntime', 'reference'], ['native', 'cuda', 'webgpu']).default('auto'),
     'What computes: onnxruntime is fast, reference is slow and exact (f64).',
   ),
-  threads: option(group, integerOrAuto(1).default('auto'), 'Threads of the engine; auto: one a physical core.'),
+  threads: option(group, integerOrAuto(1, 256).default('auto'), 'Threads of the engine; auto: one a physical core.'),
 }
 
 export const dtypeOption = option(
