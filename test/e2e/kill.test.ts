@@ -1,6 +1,6 @@
 /** @file A run that is killed again and again ends where an unkilled one ends, bit for bit; and who may write where. */
 import { type ChildProcess, spawn } from 'node:child_process'
-import { appendFileSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { appendFileSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
 import { hostname } from 'node:os'
 import { join } from 'node:path'
 import { beforeAll, describe, expect, it } from 'vitest'
@@ -10,6 +10,7 @@ import { tinyLlama, writeTinyModel } from '../setup/tiny-model.ts'
 import { labFolder, refuse, rowsFile, sha256, snapshot, steadyLog, succeed, textRows } from './lab.ts'
 
 const lab = labFolder()
+let spoiled = 0
 const at = (...parts: string[]): string => join(lab, ...parts)
 
 beforeAll(async () => {
@@ -250,6 +251,21 @@ describe('an output folder', () => {
     await refuse(['train', '--resume', '--output', at('nothing')], {
       ...{ exit: 2, says: /nothing: there is no run to resume yet/, untouched: at('nothing') },
     })
+  })
+
+  it.each([
+    ['optimizer.safetensors', (file: string) => truncateSync(file, 2000)],
+    ['optimizer.safetensors', (file: string) => rmSync(file)],
+    ['trainer_state.json', (file: string) => writeFileSync(file, '{"format": 1, "step": 4}')],
+    ['trainer_state.json', (file: string) => truncateSync(file, 40)],
+  ])('whose newest checkpoint has a broken %s is not begun anew in silence', async (name, spoil) => {
+    const output = `broken-${spoiled++}`
+    await succeed(training('onnxruntime', 4, output))
+    spoil(at(output, 'checkpoint-4', name))
+    const args = ['train', '--resume', '--output', at(output), '--steps', '6']
+    const says = new RegExp(`checkpoint-4/${name}`)
+    await refuse(args, { exit: 1, says, untouched: at(output, 'checkpoint-4') })
+    expect(names(at(output))).toEqual(expect.arrayContaining(['checkpoint-3', 'adapter_model.safetensors']))
   })
 
   it('whose rows changed meanwhile is not gone on with', async () => {

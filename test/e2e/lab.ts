@@ -61,7 +61,8 @@ export interface Refusal {
 export async function refuse(args: readonly string[], refusal: Refusal, options?: CliOptions): Promise<CliResult> {
   const { exit, code, says, untouched } = refusal
   const before = untouched === undefined ? '' : snapshot(untouched)
-  const [plain, json] = await Promise.all([runCli(args, options), runCli([...args, '--json'], options)])
+  const plain = await runCli(args, options)
+  const json = await runCli([...args, '--json'], options)
   const seen = `$ lowrank ${args.join(' ')}\n${plain.stderr}${plain.stdout}`
   for (const pattern of [says].flat()) expect(messageOf(plain.stderr), seen).toMatch(pattern)
   expect(plain.stderr, seen).not.toMatch(/^\s+at |internal:|fault of lowrank|TypeError|Error:/m)
