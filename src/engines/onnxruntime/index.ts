@@ -37,7 +37,8 @@ export function onnxruntimeEngine(): Engine {
 
 function settingsFor(graph: Graph, options: CompileOptions, foldsCasts: boolean): SessionSettings {
   return {
-    threads: options.threads ?? availableParallelism(),
+    // More threads than cores only wait for each other, in spinning loops: a step then takes minutes.
+    threads: Math.min(options.threads ?? Number.POSITIVE_INFINITY, availableParallelism()),
     // Packed copies of the weights make products of many rows a seventh faster, and cost their size again for each way a
     // weight is used: worth it for a training step, unless it recomputes, which asks for memory before speed.
     sharesWeights:
