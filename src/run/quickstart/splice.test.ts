@@ -4,14 +4,15 @@ import { splice } from './splice.ts'
 
 const names = ['Camila', 'Robert', 'Ivan']
 
-it('joins the front of one word to the back of another and keeps the first letter as it was written', () => {
+it('makes many words of a few, each with the case of its first letter kept', () => {
   const random = new RandomStream(1, 'splice')
   const made = Array.from({ length: 200 }, () => splice(random, names, new Set()))
   expect(new Set(made).size).toBeGreaterThan(60)
-  for (const word of made) {
-    expect(word).toMatch(/^[A-Z][a-z]{2,}$/)
-    expect(names.some((name) => name.endsWith(word.slice(-2)))).toBe(true)
-  }
+  for (const word of made) expect(word).toMatch(/^[A-Z][a-z]{2,}$/)
+  // Most ends are those of a word of the list: letters change only here and there.
+  const known = made.filter((word) => names.some((name) => name.endsWith(word.slice(-2))))
+  expect(known.length).toBeGreaterThan(100)
+  expect(known.length).toBeLessThan(200)
   const lower = Array.from({ length: 50 }, () => splice(random, ['benches', 'mugs'], new Set()))
   expect(lower.every((word) => /^[a-z]+$/.test(word))).toBe(true)
 })

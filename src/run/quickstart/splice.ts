@@ -4,11 +4,14 @@
  */
 import type { RandomStream } from '../../support/random.ts'
 
-const LETTERS = 'abcdefghijklmnoprstuvwz'
+const VOWELS = 'aeiou'
+const CONSONANTS = 'bcdfghjklmnprstvwz'
+/** Share of letters that are drawn anew. */
+const CHANGED = 0.15
 
 /**
- * Splices two entries of `list` (`Camila` + `Robert` → `Cambert`), now and then behind another first letter; upper case
- * stays where it was.
+ * Splices two entries of `list` (`Camila` + `Robert` → `Cambert`) and changes a letter here and there, vowels to vowels;
+ * upper case stays where it was.
  *
  * @param taken words that must not come out
  */
@@ -18,13 +21,15 @@ export function splice(random: RandomStream, list: readonly string[], taken: Rea
     const [front, back] = [pick(), pick()]
     const head = front.slice(0, 1 + random.below(Math.min(4, front.length - 1)))
     const tail = back.slice(-(2 + random.below(Math.max(1, Math.min(5, back.length - 2)))))
-    const word = random.uniform() < 0.3 ? refirst(random, head) + tail : head + tail
+    const word = (head + tail).replace(/[a-z]/gi, (letter) =>
+      random.uniform() < CHANGED ? redraw(random, letter) : letter,
+    )
     if (!taken.has(word)) return word
   }
 }
 
-function refirst(random: RandomStream, head: string): string {
-  const letter = LETTERS.charAt(random.below(LETTERS.length))
-  const upper = head.charAt(0) !== head.charAt(0).toLowerCase()
-  return (upper ? letter.toUpperCase() : letter) + head.slice(1)
+function redraw(random: RandomStream, letter: string): string {
+  const kind = VOWELS.includes(letter.toLowerCase()) ? VOWELS : CONSONANTS
+  const drawn = kind.charAt(random.below(kind.length))
+  return letter === letter.toLowerCase() ? drawn : drawn.toUpperCase()
 }

@@ -93,7 +93,7 @@ const notes = [
 ]
 
 /** Share of the training's words that are spliced; the held-out rows have real ones only. */
-const SPLICED = 0.5
+const SPLICED = 0.8
 const measured: ReadonlySet<string> = new Set(
   [values.heldout.firstNames, values.heldout.surnames, values.heldout.kinds, values.heldout.goods, values.heldout.towns]
     .flat()
