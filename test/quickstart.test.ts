@@ -20,7 +20,7 @@ const rowsOf = (file: string): OrderRow[] =>
 it('teaches the embedded base a task it could not do', { timeout: 900_000 }, async () => {
   const output = join(folder, 'run')
   const events: QuickstartEvent[] = []
-  const run = quickstart({ output, seed: 7 })
+  const run = quickstart({ output })
   let result: QuickstartResult | undefined
   while (result === undefined) {
     const next = await run.next()

@@ -17,7 +17,7 @@ import { RunFolder } from './train/run-folder.ts'
 import { type TrainOptions, train } from './train.ts'
 import type { QuickstartEvent, QuickstartResult, Stoppable, TrainResult } from './types.ts'
 
-const STEPS = 500
+const STEPS = 550
 const BATCH_SIZE = 16
 /** Every row is seen once: words met twice are words remembered. */
 const TRAIN_ROWS = STEPS * BATCH_SIZE
