@@ -118,7 +118,7 @@ describe('flags', () => {
     [['--rank', 'eight'], '--rank expects a whole number of 1 or more, got "eight"'],
     [['--rank', '1.5'], '--rank expects a whole number of 1 or more, got 1.5'],
     [['--dropout', '1'], '--dropout expects a number (0 or more and below 1), got 1'],
-    [['--threads', '0'], '--threads expects a whole number of 1 or more, or auto, got 0'],
+    [['--threads', '0'], '--threads expects a whole number from 1 to 256, or auto, got 0'],
     [['--layers', '3-1'], '--layers expects whole numbers or ranges, as 0,2 or 0-4, got ["3-1"]'],
     [['--rank'], '--rank expects a whole number of 1 or more, got nothing'],
     [['--rank', '8', '--rank', '9'], '--rank is given twice'],

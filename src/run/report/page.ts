@@ -75,7 +75,11 @@ function facts({ log, trained, parameters }: ReportData): Html {
     items.push(['Evaluation loss', decimals(evaluated.evalLoss), perplexity + low])
   }
   if (last !== undefined) {
-    items.push(['Steps', count(last.step), `of ${count(last.totalSteps)}, ${significant(last.epoch)} epochs`])
+    items.push([
+      'Steps',
+      count(last.step),
+      `of ${count(last.totalSteps)}, ${last.epoch === 1 ? '1 epoch' : `${significant(last.epoch)} epochs`}`,
+    ])
     const rate = last.elapsedSeconds > 0 ? `${short(last.tokens / last.elapsedSeconds)} tokens/s on average` : ''
     items.push(['Time', duration(last.elapsedSeconds), rate])
     items.push(['Peak memory', bytes(peak), `${short(last.tokens)} tokens seen`])
