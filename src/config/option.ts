@@ -125,7 +125,11 @@ export function number({ min, above, max, below }: Range): z.ZodNumber {
 /** A whole number, or the word `auto`. */
 export function integerOrAuto(min: number, max: number): z.ZodType<number | 'auto', number | 'auto'> {
   const schema = z.union([z.int().min(min).max(max), z.literal('auto')])
-  return withInfo(schema, { syntax: 'number', expects: `a whole number from ${min} to ${max}, or auto`, placeholder: 'N' })
+  return withInfo(schema, {
+    syntax: 'number',
+    expects: `a whole number from ${min} to ${max}, or auto`,
+    placeholder: 'N',
+  })
 }
 
 export function text(placeholder: string, expects = 'some text'): z.ZodString {

@@ -75,7 +75,8 @@ async function writeConfig({ base }: OpenWithAdapters, untied: boolean, folder: 
 async function refuseOccupied(output: string, overwrite: boolean): Promise<void> {
   const kind = await pathKind(output)
   if (kind === undefined) return
-  if (kind === 'file') throw new LowrankError('usage', `${output} is a file, not a folder`, { file: output, field: 'output' })
+  if (kind === 'file')
+    throw new LowrankError('usage', `${output} is a file, not a folder`, { file: output, field: 'output' })
   if (overwrite) return
   const names = await readdir(output).catch((error: unknown) => {
     throw fileError(error, output, 'read')
