@@ -2,7 +2,6 @@
  * @file Times LoRA training steps of a model folder in this very process, and the matrix products of such a step alone.
  * Runs as a child of `bench`, so that its peak memory is its own. Must not know the peer.
  */
-import { readFileSync } from 'node:fs'
 import { performance } from 'node:perf_hooks'
 import { collate } from '../../data/collate.ts'
 import type { Engine } from '../../engine/engine.ts'
@@ -15,6 +14,7 @@ import { newBuilder } from '../../ops/index.ts'
 import { initAdapter } from '../../peft/init.ts'
 import { layoutAdapter } from '../../peft/layout.ts'
 import { invariant } from '../../support/errors.ts'
+import { peakMemoryBytes } from '../../support/peak-memory.ts'
 import { RandomStream } from '../../support/random.ts'
 import type { HostTensor } from '../../tensor/host-tensor.ts'
 import { groupParameters } from '../../train/parameter-groups.ts'
@@ -92,14 +92,14 @@ export async function measureTraining(settings: MeasureSettings): Promise<Measur
     if (step >= WARMUP) seconds.push((performance.now() - started) / 1000)
   }
   const secondsPerStep = median(seconds)
-  const peakMemoryBytes = peakMemory()
+  const peak = peakMemoryBytes()
   await session.dispose()
   await engine.dispose()
   return {
     engine: engine.name,
     secondsPerStep,
     tokensPerSecond: (settings.batchSize * settings.sequence) / secondsPerStep,
-    peakMemoryBytes,
+    peakMemoryBytes: peak,
     loadSeconds,
     loadedBytes,
     parameters: [...weights.values()].reduce((sum, w) => sum + w.shape.reduce((a, b) => a * b, 1), 0),
@@ -191,15 +191,4 @@ async function timeProduct(
 function median(values: readonly number[]): number {
   const sorted = [...values].sort((a, b) => a - b)
   return sorted[Math.floor(sorted.length / 2)] ?? Number.NaN
-}
-
-/** Highest resident size of this process, as the kernel counts it. */
-function peakMemory(): number {
-  try {
-    const kilobytes = /^VmHWM:\s+(\d+) kB/m.exec(readFileSync('/proc/self/status', 'utf8'))?.[1]
-    if (kilobytes !== undefined) return Number(kilobytes) * 1024
-  } catch {
-    // Not Linux: what the system library says.
-  }
-  return process.resourceUsage().maxRSS * 1024
 }

@@ -6,10 +6,9 @@ import { type Dataset, splitDataset } from '../../data/dataset.ts'
 import { type DatasetReport, loadDataset, rowWarnings } from '../../data/load-dataset.ts'
 import type { CommonConfig } from '../../models/causal-lm.ts'
 import { LowrankError } from '../../support/errors.ts'
-import { pathKind } from '../../support/files.ts'
 import { count } from '../../support/human.ts'
-import { loadTokenizer } from '../../text/load-tokenizer.ts'
 import type { Tokenizer } from '../../text/tokenizer.ts'
+import { openTokenizer } from '../open-for-use.ts'
 import type { TrainSettings } from './settings.ts'
 
 export interface Material {
@@ -28,7 +27,8 @@ export async function loadMaterial(
   config: CommonConfig,
   signal?: AbortSignal,
 ): Promise<Material> {
-  const tokenizer = await tokenizerOf(settings.tokenizer ?? folder)
+  // Rows of ids need no tokenizer, so a folder without one is no error yet.
+  const tokenizer = await openTokenizer(settings.tokenizer, folder)
   const load = async (sources: string[]): Promise<{ dataset: Dataset; report: DatasetReport }> =>
     await loadDataset({
       sources,
@@ -54,12 +54,6 @@ export async function loadMaterial(
   const train = split?.train ?? dataset
   const held = split?.held ?? (evalFiles.length > 0 ? (await load(evalFiles)).dataset : undefined)
   return { train, held, hash: hashOf(train), tokenizer, notes: reportNotes(report) }
-}
-
-/** Rows of ids need no tokenizer, so a folder without one is no error yet. */
-async function tokenizerOf(source: string): Promise<Tokenizer | undefined> {
-  const folder = source.endsWith('tokenizer.json') ? source.slice(0, -'tokenizer.json'.length) || '.' : source
-  return (await pathKind(`${folder}/tokenizer.json`)) === 'file' ? await loadTokenizer(folder) : undefined
 }
 
 async function evaluationFiles(paths: readonly string[]): Promise<string[]> {

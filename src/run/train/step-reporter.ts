@@ -1,5 +1,6 @@
 /** @file Step events with rates, time left and memory, and the lines of trainer_log.jsonl. Must not know the loop. */
 import { performance } from 'node:perf_hooks'
+import { peakMemoryBytes } from '../../support/peak-memory.ts'
 import type { Progress } from '../../train/checkpoint.ts'
 import type { LoopEvent } from '../../train/loop.ts'
 import type { StepEvent, TrainEvent } from '../types.ts'
@@ -41,7 +42,7 @@ export class StepReporter {
 
   /** Most memory this process has held, engine threads included. */
   peakMemory(): number {
-    return process.resourceUsage().maxRSS * 1024
+    return peakMemoryBytes()
   }
 }
 
