@@ -104,7 +104,7 @@ def write_case(folder, config, adapter):
     (folder / "golden.safetensors").chmod(0o644)
 
 
-def measure(model, rows):
+def measure(model, rows, optimizer=None):
     ids, mask, _ = pad(rows[:2])
     prompt = rows[0]["input_ids"][:4]
     with torch.no_grad():
@@ -121,7 +121,7 @@ def measure(model, rows):
     silent = {p.data_ptr() for p in trained.values() if p.grad is None or float(p.grad.norm()) < 1e-6}
     no_gradient = [k for k, v in peft.get_peft_model_state_dict(model).items() if v.data_ptr() in silent]
     model.zero_grad()
-    losses, norms = train(model, trained, rows)
+    losses, norms = train(model, trained, rows, optimizer or torch.optim.AdamW(trained.values(), lr=1e-3, weight_decay=0.01))
     tensors.update({"trained." + k: v for k, v in peft.get_peft_model_state_dict(model).items()})
     return {
         "input_ids": ids.tolist(), "attention_mask": mask.tolist(), "eval_loss_adapter": evaluated, "eval_tokens": sum(counts),
@@ -130,8 +130,7 @@ def measure(model, rows):
     }, tensors
 
 
-def train(model, trained, rows):
-    optimizer = torch.optim.AdamW(trained.values(), lr=1e-3, weight_decay=0.01)
+def train(model, trained, rows, optimizer):
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1 - step / STEPS)
     losses, norms = [], []
     for step in range(STEPS):
@@ -145,4 +144,5 @@ def train(model, trained, rows):
     return losses, norms
 
 
-main()
+if __name__ == "__main__":
+    main()
