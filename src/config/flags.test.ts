@@ -43,6 +43,8 @@ describe('flags', () => {
       },
       ...{
         loraPlusRatio: 1,
+        loraPlusEmbeddingRate: 1e-6,
+        loraFa: false,
         epochs: 3,
         batchSize: 8,
         gradAccumulation: 1,

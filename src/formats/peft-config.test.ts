@@ -95,10 +95,10 @@ describe('parsePeftLoraConfig', () => {
     [{ peft_type: 'IA3' }, 'unsupported', 'peft_type', /peft_type is "IA3"; lowrank reads LORA/],
     [{ peft_type: null }, 'config', 'peft_type', /does not say its peft_type/],
     [
-      { alora_invocation_tokens: [1], use_qalora: true },
+      { kasa_config: { beta: 1 }, use_qalora: true },
       'unsupported',
-      'alora_invocation_tokens',
-      /alora_invocation_tokens = \[1\] \(.*use_qalora = true/,
+      'kasa_config',
+      /kasa_config = \{"beta":1\} \(.*use_qalora = true/,
     ],
   ]
   it.each(bad)('refuses %j', (json, code, field, message) => {

@@ -6,6 +6,7 @@
 import { LowrankError } from '../support/errors.ts'
 import { isRecord } from '../support/json.ts'
 import { nearest } from '../support/nearest.ts'
+import { refuseConflicts } from './lora-conflicts.ts'
 import {
   type JsonValue,
   LORA_FIELDS,
@@ -60,9 +61,11 @@ const PARSERS: { readonly [K in LoraFieldName]: Parser<PeftLoraConfig[K]> } = {
   trainable_token_indices: (value, fail) =>
     isRecord(value) ? record(list(whole(0)))(value, fail) : list(whole(0))(value, fail),
   ensure_weight_tying: flag,
-  target_parameters: json,
-  layer_replication: json,
-  alora_invocation_tokens: json,
+  target_parameters: (value, fail) =>
+    typeof value === 'string' ? fail('expected a list of parameter names') : list(text)(value, fail),
+  layer_replication: list(layerRange),
+  alora_invocation_tokens: (value, fail) =>
+    Array.isArray(value) && value.length === 0 ? fail('expected at least one token id') : list(whole(0))(value, fail),
   loftq_config: json,
   eva_config: json,
   corda_config: json,
@@ -106,7 +109,7 @@ export function parsePeftLoraConfig(
   }
   const config = loraConfig(given)
   refuseUnsupported(config, file)
-  checkTogether(config, file)
+  refuseConflicts(config, file)
   return { config, given, ignored, warnings: warnIgnored(ignored, options.partial === true ? fieldNames() : [], file) }
 }
 
@@ -123,7 +126,7 @@ export function serializePeftLoraConfig(config: PeftLoraConfig): string {
  */
 export function checkLoraConfig(config: PeftLoraConfig, where: string): void {
   refuseUnsupported(config, where)
-  checkTogether(config, where)
+  refuseConflicts(config, where)
 }
 
 function fieldNames(): LoraFieldName[] {
@@ -182,25 +185,6 @@ function isUnset(value: unknown): boolean {
   return value === null || value === false || (typeof value === 'object' && Object.keys(value).length === 0)
 }
 
-/** What LoraConfig.__post_init__ refuses. "all-linear" is expanded to a list before layers are looked at, so it may meet them. */
-function checkTogether(config: PeftLoraConfig, file: string): void {
-  const fail = (field: LoraFieldName, problem: string): never => {
-    throw new LowrankError('config', `${file}: ${problem}`, { file, field })
-  }
-  const { target_modules: targets, layers_to_transform: layers, layers_pattern: pattern } = config
-  if (typeof targets === 'string' && targets.toLowerCase() !== 'all-linear') {
-    if (layers !== null)
-      fail('layers_to_transform', 'layers_to_transform cannot be used with a regular expression in target_modules')
-    if (pattern !== null)
-      fail('layers_pattern', 'layers_pattern cannot be used with a regular expression in target_modules')
-  }
-  if (pattern !== null && pattern.length > 0 && layers === null)
-    fail('layers_pattern', 'layers_pattern needs layers_to_transform')
-  if (config.lora_bias && config.use_dora) fail('lora_bias', 'lora_bias cannot be used with use_dora')
-  if (config.lora_bias && typeof config.init_lora_weights === 'string')
-    fail('lora_bias', `lora_bias needs init_lora_weights true or false, not "${config.init_lora_weights}"`)
-}
-
 function warnIgnored(ignored: string[], nearNames: readonly string[], file: string): string[] {
   if (ignored.length === 0) return []
   const named = ignored.map((key) => {
@@ -232,6 +216,12 @@ function whole(min: number): Parser<number> {
 function list<T>(item: Parser<T>): Parser<T[]> {
   return (value, fail) =>
     Array.isArray(value) ? value.map((one: unknown) => item(one, fail)) : fail('expected a list')
+}
+
+function layerRange(value: unknown, fail: Fail): readonly [number, number] {
+  const [from, to, more] = list(whole(0))(value, () => fail('expected a list of pairs [from, to] of whole numbers'))
+  if (from === undefined || to === undefined || more !== undefined) return fail('expected pairs [from, to]')
+  return from < to ? [from, to] : fail(`and [${from}, ${to}] holds no layer`)
 }
 
 function textOrTexts(value: unknown, fail: Fail): string | string[] {

@@ -45,9 +45,12 @@ export interface PeftLoraConfig {
   init_lora_weights: boolean | 'gaussian'
   trainable_token_indices: readonly number[] | Readonly<Record<string, readonly number[]>> | null
   ensure_weight_tying: boolean
-  target_parameters: JsonValue
-  layer_replication: JsonValue
-  alora_invocation_tokens: JsonValue
+  /** Parameters by full name or its end (`q_proj.weight`) that get an update of their own, whatever module they belong to. */
+  target_parameters: readonly string[] | null
+  /** Ranges [from, to) of layers that the stack is rebuilt from. */
+  layer_replication: readonly (readonly [from: number, to: number])[] | null
+  /** The adapter acts from the last occurrence of these token ids on. */
+  alora_invocation_tokens: readonly number[] | null
   loftq_config: JsonValue
   eva_config: JsonValue
   corda_config: JsonValue
@@ -104,10 +107,10 @@ export const LORA_FIELDS: { readonly [K in LoraFieldName]: LoraField<PeftLoraCon
   lora_bias: honoured(false, 'a bias on B'),
   init_lora_weights: honoured(true, 'true, false or gaussian'),
   trainable_token_indices: honoured(null, 'rows of the embedding that are trained'),
-  ensure_weight_tying: refused(false, 'adapters on tied embeddings come later'),
-  target_parameters: refused(null, 'adapters on bare parameters come later'),
-  layer_replication: refused(null, 'replicated layers come later'),
-  alora_invocation_tokens: refused(null, 'activated LoRA comes later'),
+  ensure_weight_tying: honoured(false, 'one adapter, or one trained copy, for an embedding and the head tied to it'),
+  target_parameters: honoured(null, 'two-dimensional parameters, by name, that get an update'),
+  layer_replication: honoured(null, 'the stack rebuilt from ranges of its layers, each copy with its own update'),
+  alora_invocation_tokens: honoured(null, 'activated LoRA: acts from the last occurrence of these tokens on'),
   loftq_config: refused({}, 'LoftQ comes later'),
   eva_config: refused(null, 'EVA comes later'),
   corda_config: refused(null, 'CorDA is not supported'),

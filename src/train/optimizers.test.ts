@@ -49,7 +49,7 @@ async function steps(name: OptimizerName): Promise<number[][]> {
   return seen
 }
 
-/** The formulas of torch's documentation, number by number. */
+/** The formulas of torch's documentation and of PEFT's LoraFAOptimizer, number by number. */
 const formulas: { readonly [K in OptimizerName]: () => number[][] } = {
   adamw() {
     const [p, m, v] = [[...START], [0, 0, 0], [0, 0, 0]]
@@ -59,6 +59,19 @@ const formulas: { readonly [K in OptimizerName]: () => number[][] } = {
         v[i] = 0.999 * (v[i] ?? 0) + 0.001 * g * g
         const [mHat, vHat] = [(m[i] ?? 0) / (1 - 0.9 ** (t + 1)), (v[i] ?? 0) / (1 - 0.999 ** (t + 1))]
         p[i] = (p[i] ?? 0) * (1 - RATE * DECAY) - (RATE * mHat) / (Math.sqrt(vHat) + 1e-8)
+        return p[i] ?? 0
+      }),
+    )
+  },
+  lorafa() {
+    const [p, m, v] = [[...START], [0, 0, 0], [0, 0, 0]]
+    return GRADIENTS.map((gradient, t) =>
+      gradient.map((g, i) => {
+        m[i] = 0.9 * (m[i] ?? 0) + 0.1 * g
+        v[i] = 0.999 * (v[i] ?? 0) + 0.001 * g * g
+        const size = (RATE * Math.sqrt(1 - 0.999 ** (t + 1))) / (1 - 0.9 ** (t + 1))
+        const moved = (p[i] ?? 0) - (size * (m[i] ?? 0)) / (Math.sqrt(v[i] ?? 0) + 1e-6)
+        p[i] = moved - RATE * DECAY * moved
         return p[i] ?? 0
       }),
     )
@@ -75,7 +88,7 @@ const formulas: { readonly [K in OptimizerName]: () => number[][] } = {
 }
 
 describe.each(Object.keys(formulas) as OptimizerName[])('%s', (name) => {
-  it("is torch's, step by step", async () => {
+  it('follows its formula, step by step', async () => {
     const [found, known] = [await steps(name), formulas[name]()]
     found.forEach((values, step) => {
       values.forEach((value, i) => {

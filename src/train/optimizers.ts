@@ -5,7 +5,7 @@
 import type { Builder, Operand } from '../graph/builder.ts'
 import type { Node } from '../graph/types.ts'
 
-export const OPTIMIZERS = ['adamw', 'sgd'] as const
+export const OPTIMIZERS = ['adamw', 'sgd', 'lorafa'] as const
 export type OptimizerName = (typeof OPTIMIZERS)[number]
 
 /** One group's step. */
@@ -60,4 +60,22 @@ const sgd: Optimizer = {
   },
 }
 
-export const optimizers: { readonly [K in OptimizerName]: Optimizer } = { adamw, sgd }
+/**
+ * The AdamW of PEFT's LoraFAOptimizer: ε 1e-6 beside the root of v before its correction, decay after the step. Which
+ * gradients it is given is train/lora-fa.ts's matter.
+ */
+const lorafa: Optimizer = {
+  moments: adamw.moments,
+  scalars: adamw.scalars,
+  update({ g, parameters, gradient, moments, rate, weightDecay, scalars }) {
+    const { m: oldM = gradient, v: oldV = gradient } = moments
+    const { correction1 = rate, rootCorrection2 = rate } = scalars
+    const m = g.add(g.mul(oldM, BETA1), g.mul(gradient, 1 - BETA1))
+    const v = g.add(g.mul(oldV, BETA2), g.mul(g.mul(gradient, gradient), 1 - BETA2))
+    const size = g.mul(rate, g.div(rootCorrection2, correction1))
+    const moved = g.sub(parameters, g.mul(g.div(m, g.add(g.sqrt(v), 1e-6)), size))
+    return { parameters: g.mul(moved, g.sub(1, g.mul(rate, weightDecay))), moments: { m, v } }
+  },
+}
+
+export const optimizers: { readonly [K in OptimizerName]: Optimizer } = { adamw, sgd, lorafa }

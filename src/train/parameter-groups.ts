@@ -24,13 +24,15 @@ export interface ParameterGroup {
 export interface GroupRule {
   rateFactor(tensor: AdapterTensor): number
   decays(tensor: AdapterTensor): boolean
+  /** Trained by no step, though the adapter has it. */
+  holds(tensor: AdapterTensor): boolean
 }
 
 /** Groups trained tensors in their order; twins that PEFT only writes twice are left out. */
 export function groupParameters(tensors: readonly AdapterTensor[], rule?: Partial<GroupRule>): ParameterGroup[] {
   const groups = new Map<string, AdapterTensor[]>()
   for (const tensor of tensors) {
-    if (!tensor.trained || tensor.sameAs) continue
+    if (!tensor.trained || tensor.sameAs || rule?.holds?.(tensor)) continue
     const key = JSON.stringify([rule?.rateFactor?.(tensor) ?? 1, rule?.decays?.(tensor) ?? true])
     groups.set(key, [...(groups.get(key) ?? []), tensor])
   }

@@ -12,6 +12,8 @@ import { newBuilder } from '../ops/index.ts'
 import type { Attached } from '../peft/attach.ts'
 import type { AdapterLayout, AdapterTensor } from '../peft/layout.ts'
 import { invariant } from '../support/errors.ts'
+import { type HostTensor, sizeOf } from '../tensor/host-tensor.ts'
+import type { LoraFa } from './lora-fa.ts'
 import { batchFeeds, labelledStates, tokenLosses } from './loss-graph.ts'
 import { type OptimizerName, optimizers } from './optimizers.ts'
 import { type ParameterGroup, sliceGroups } from './parameter-groups.ts'
@@ -25,7 +27,19 @@ export interface Trained {
   readonly dropout: number
   /** The head follows a trained embedding it is tied to (full fine-tuning). */
   readonly followsTies: boolean
+  /** Tensors of the layout that no step changes, and what B's gradients are multiplied with. */
+  readonly loraFa?: LoraFa | undefined
 }
+
+/** Weights that a training graph reads beside the base's: what LoRA-FA holds. */
+export function heldWeights({ loraFa }: Pick<Trained, 'loraFa'>): Map<string, HostTensor> {
+  const named = (prefix: string, all: ReadonlyMap<string, HostTensor> = new Map()): [string, HostTensor][] =>
+    [...all].map(([id, value]) => [prefix + id, value])
+  return new Map([...named(HELD, loraFa?.held), ...named(PROJECTION, loraFa?.projections)])
+}
+
+const HELD = 'held:'
+const PROJECTION = 'projection:'
 
 export interface StepOptions {
   readonly optimizer: OptimizerName
@@ -48,7 +62,7 @@ export interface StepGraph {
 export function buildStep(trained: Trained, options: StepOptions): StepGraph {
   const g = newBuilder()
   const nodes = sliceGroups(g, trained.groups)
-  const losses = tokenLosses(g, trained.model, [attachedTo(trained, nodes)], batchFeeds(g, options.dropout))
+  const losses = tokenLosses(g, trained.model, [attachedTo(g, trained, nodes)], batchFeeds(g, options.dropout))
   const loss = g.mul(g.sum(losses, { axes: [0] }), g.feed('lossWeight', { dtype: 'f32', shape: [] }))
   const flat = flatGradients(g, loss, trained.groups, nodes)
   const outputs = new Map<string, Node>([['losses', losses]])
@@ -57,7 +71,7 @@ export function buildStep(trained: Trained, options: StepOptions): StepGraph {
     outputs.set(`next.${name}`, next)
     state[name] = `next.${name}`
   }
-  g.during('update', '', () => update(g, trained.groups, flat, options, outputs, keep))
+  g.during('update', '', () => update(g, trained, flat, options, outputs, keep))
   return { graph: graphOf(outputs), state }
 }
 
@@ -65,7 +79,7 @@ export function buildStep(trained: Trained, options: StepOptions): StepGraph {
 export function buildGradients(trained: Trained, dropout = false): Graph {
   const g = newBuilder()
   const nodes = sliceGroups(g, trained.groups)
-  const losses = tokenLosses(g, trained.model, [attachedTo(trained, nodes)], batchFeeds(g, dropout))
+  const losses = tokenLosses(g, trained.model, [attachedTo(g, trained, nodes)], batchFeeds(g, dropout))
   const loss = g.mul(g.sum(losses, { axes: [0] }), g.feed('lossWeight', { dtype: 'f32', shape: [] }))
   const ids = [...nodes.keys()]
   const found = gradients(g, loss, [...nodes.values()])
@@ -76,19 +90,20 @@ export function buildGradients(trained: Trained, dropout = false): Graph {
 export function buildEvaluation(trained: Trained): Graph {
   const g = newBuilder()
   const nodes = sliceGroups(g, trained.groups)
-  return graphOf([['losses', tokenLosses(g, trained.model, [attachedTo(trained, nodes)], batchFeeds(g, false))]])
+  return graphOf([['losses', tokenLosses(g, trained.model, [attachedTo(g, trained, nodes)], batchFeeds(g, false))]])
 }
 
 /** Logits of the rows that `labelRows` names, `f32[labelled, vocab]`. */
 export function buildLogits(trained: Trained): Graph {
   const g = newBuilder()
   const nodes = sliceGroups(g, trained.groups)
-  const { net, rows } = labelledStates(g, trained.model, [attachedTo(trained, nodes)], batchFeeds(g, false))
+  const { net, rows } = labelledStates(g, trained.model, [attachedTo(g, trained, nodes)], batchFeeds(g, false))
   return graphOf([['logits', net.logits(trained.model.head, rows)]])
 }
 
-function attachedTo(trained: Trained, nodes: ReadonlyMap<string, Node>): Attached {
+function attachedTo(g: Builder, trained: Trained, nodes: ReadonlyMap<string, Node>): Attached {
   const parameter = (tensor: AdapterTensor): Node => {
+    if (trained.loraFa?.held.has(tensor.id)) return g.weight(HELD + tensor.id, tensor.shape)
     const node = nodes.get(tensor.id)
     invariant(node, `${tensor.id} is in no group`)
     return node
@@ -125,7 +140,7 @@ type Keep = (name: string, next: Node) => void
 
 function update(
   g: Builder,
-  groups: readonly ParameterGroup[],
+  { groups, loraFa }: Trained,
   flat: readonly Node[],
   options: StepOptions,
   outputs: Map<string, Node>,
@@ -147,8 +162,24 @@ function update(
   groups.forEach((group, i) => {
     const sum = sums[i]
     invariant(sum, 'a group without its gradient')
-    updateGroup(g, group, clip ? g.mul(sum, clip) : sum, options, apply, keep)
+    const clipped = clip ? g.mul(sum, clip) : sum
+    updateGroup(g, group, loraFa ? project(g, group, clipped, loraFa) : clipped, options, apply, keep)
   })
+}
+
+/** Gradients of a group with each B's multiplied by its projection (LoRA-FA). */
+function project(g: Builder, group: ParameterGroup, flat: Node, { projections }: LoraFa): Node {
+  let start = 0
+  const parts = group.tensors.map(({ id, shape }) => {
+    const size = sizeOf(shape)
+    const part = g.slice(flat, { axis: 0, start, size })
+    start += size
+    const factor = projections.get(id)
+    if (!factor) return part
+    const projected = g.matmul(g.reshape(part, { shape }), g.weight(PROJECTION + id, factor.shape))
+    return g.reshape(projected, { shape: [size] })
+  })
+  return g.concat(parts, { axis: 0 })
 }
 
 function updateGroup(

@@ -49,4 +49,14 @@ export const adapterOptions = {
     'Every other LoraConfig field as adapter_config.json spells it (`rank_pattern`, `lora_bias`, …); a flag wins.',
   ),
   loraPlusRatio: option(group, number({ above: 0 }).default(1), 'Learning rate of B over that of A (LoRA+).'),
+  loraPlusEmbeddingRate: option(
+    group,
+    number({ min: 0 }).default(1e-6),
+    'Highest learning rate of an embedding’s A and B with `--lora-plus-ratio`, as PEFT sets it apart.',
+  ),
+  loraFa: option(
+    group,
+    boolean().default(false),
+    'Keep A at its first values, with no gradient and no moments, and project the gradient of B (LoRA-FA).',
+  ),
 }

@@ -11,7 +11,7 @@ import { type Conflict, isSet, needs, type Resolved, verb } from '../verb.ts'
 /** Options that say nothing when every weight is trained. */
 const adapterOnly = [
   ...['rank', 'alpha', 'dropout', 'targets', 'exclude', 'layers', 'bias', 'modulesToSave', 'rslora', 'dora'],
-  ...['init', 'loraConfig', 'loraPlusRatio', 'adapter'],
+  ...['init', 'loraConfig', 'loraPlusRatio', 'loraPlusEmbeddingRate', 'loraFa', 'adapter'],
 ]
 
 export const trainVerb = verb(
@@ -69,9 +69,11 @@ export const trainVerb = verb(
       needs(['data', 'resume'], 'train needs {data}: files of rows, or a folder with a train file'),
       resumeNeedsOutput,
       fromConfigNeedsFull,
+      loraFaHasItsOptimizer,
     ],
     silenced: (values) => [
       ...(values.method === 'full' ? adapterOnly.map((name) => ({ name, by: 'method' })) : []),
+      ...(values.loraPlusRatio === 1 ? [{ name: 'loraPlusEmbeddingRate', by: 'loraPlusRatio' }] : []),
       ...(values.steps === undefined ? [] : [{ name: 'epochs', by: 'steps' }]),
     ],
     notes:
@@ -89,4 +91,12 @@ function fromConfigNeedsFull({ values, source }: Resolved): Conflict | undefined
   if (!isSet(values.fromConfig) || values.method === 'full') return undefined
   const said = source('method') === 'default' ? 'add {method} full' : `{method} is ${values.method}`
   return { field: 'from-config', message: `{fromConfig} starts from random weights and trains them all: ${said}` }
+}
+
+function loraFaHasItsOptimizer({ values }: Resolved): Conflict | undefined {
+  if (values.loraFa !== true || values.method === 'full') return undefined
+  if (values.optimizer !== 'adamw')
+    return { field: 'lora-fa', message: `{loraFa} projects gradients for AdamW: {optimizer} is ${values.optimizer}` }
+  if (values.loraPlusRatio === 1) return undefined
+  return { field: 'lora-fa', message: '{loraFa} leaves A as it is, so there is no rate for {loraPlusRatio} to be over' }
 }

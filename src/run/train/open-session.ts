@@ -35,7 +35,7 @@ export async function openSession(
     engine,
     weights: subject.weights,
     ...threadsOf(settings),
-    optimizer: settings.optimizer,
+    optimizer: subject.trained.loraFa ? 'lorafa' : settings.optimizer,
     weightDecay: settings.weightDecay,
     maxGradNorm: settings.maxGradNorm,
     accumulates: settings.gradAccumulation > 1,

@@ -17,8 +17,10 @@ import { writeFileAtomic } from '../../support/atomic-write.ts'
 import { invariant } from '../../support/errors.ts'
 import { type HostTensor, sizeOf } from '../../tensor/host-tensor.ts'
 import { layoutFull } from '../../train/full-layout.ts'
+import { loraFa } from '../../train/lora-fa.ts'
+import { type LoraPlus, layerNorms, loraPlusRule } from '../../train/lora-plus.ts'
 import { type GroupRule, groupParameters } from '../../train/parameter-groups.ts'
-import type { Trained } from '../../train/step-graph.ts'
+import { heldWeights, type Trained } from '../../train/step-graph.ts'
 import { copySmallFiles } from '../model-files.ts'
 import { openConfig, openModel } from '../open-model.ts'
 import { newLoraConfig, refuseContradiction, settingsOfConfig } from './lora-settings.ts'
@@ -68,24 +70,31 @@ async function loraSubject(settings: TrainSettings, given: ReadonlySet<string>, 
     return await initAdapter(layout, { seed: settings.initSeed ?? settings.seed, init: config.init_lora_weights }, base)
   }
   const saved: PeftLoraConfig = { ...config, ...layout.savedConfig }
+  const fa = settings.loraFa ? loraFa(layout.sites, await start()) : undefined
+  const rule: Partial<GroupRule> = {
+    ...(settings.loraPlusRatio === 1 ? {} : loraPlusRule(loraPlusOf(settings, model))),
+    holds: ({ id }) => fa?.held.has(id) ?? false,
+  }
+  const trained: Trained = { ...trainedOf(model, layout, config.lora_dropout, false, rule), loraFa: fa }
   return {
-    trained: trainedOf(model, layout, config.lora_dropout, false, loraPlus(settings.loraPlusRatio)),
+    trained,
     settings: settingsOfConfig(settings, config),
     folder,
-    weights: frozenWeights(weights, layout),
+    weights: new Map([...frozenWeights(weights, layout), ...heldWeights(trained)]),
     start,
     write: async (target, values, facts) => {
       const card = renderModelCard({ config: saved, ...(facts ? { facts } : {}) })
-      await writePeftFolder(target, { config: saved, tensors: await adapterTensorsToSave(layout, values, base), card })
+      const all = new Map([...(fa?.held ?? []), ...values])
+      await writePeftFolder(target, { config: saved, tensors: await adapterTensorsToSave(layout, all, base), card })
     },
     parameters: countParameters(model),
     notes: [...(adapter?.warnings ?? []), ...layout.notes],
   }
 }
 
-/** LoRA+ (arXiv 2402.12354): B learns faster than A. */
-function loraPlus(ratio: number): Partial<GroupRule> {
-  return { rateFactor: (tensor) => (tensor.role === 'lora_B' ? ratio : 1) }
+function loraPlusOf(settings: TrainSettings, { modules }: Model): LoraPlus {
+  const { loraPlusRatio: ratio, loraPlusEmbeddingRate: embeddingRate, learningRate } = settings
+  return { ratio, embeddingRate, learningRate, layerNorms: layerNorms(modules) }
 }
 
 function trainedOf(

@@ -1,0 +1,64 @@
+/**
+ * @file LoraConfig's fields beyond plain LoRA, as PEFT computes and trains them on a tiny Llama
+ * (scripts/goldens/lora_fields.py): logits, loss, gradients and twenty steps, on both engines.
+ */
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { afterAll, describe, expect, it } from 'vitest'
+import type { Engine } from '../../src/engine/engine.ts'
+import { onnxruntimeEngine } from '../../src/engines/onnxruntime/index.ts'
+import { referenceEngine } from '../../src/engines/reference/index.ts'
+import { loraFa } from '../../src/train/lora-fa.ts'
+import { layerNorms, loraPlusRule } from '../../src/train/lora-plus.ts'
+import { groupParameters } from '../../src/train/parameter-groups.ts'
+import { heldWeights } from '../../src/train/step-graph.ts'
+import { type Case, openCase } from './case.ts'
+import { checkEvaluation, checkGradients, checkLogits, checkTraining } from './checks.ts'
+
+const folder = (name: string): string => fileURLToPath(new URL(join('../goldens/lora-fields', name), import.meta.url))
+const engines: Engine[] = [referenceEngine(), onnxruntimeEngine()]
+
+afterAll(async () => {
+  for (const engine of engines) await engine.dispose()
+})
+
+/** The case with the groups of LoRA+. */
+function withLoraPlus(c: Case): Case {
+  const { model, layout } = c.trained
+  const rule = loraPlusRule({
+    ratio: 8,
+    embeddingRate: 2e-4,
+    learningRate: 1e-3,
+    layerNorms: layerNorms(model.modules),
+  })
+  return { ...c, trained: { ...c.trained, groups: groupParameters(layout.tensors, rule) } }
+}
+
+/** The case with A held. */
+function withLoraFa(c: Case): Case {
+  const { layout } = c.trained
+  const fa = loraFa(layout.sites, c.start)
+  const groups = groupParameters(layout.tensors, { holds: ({ id }) => fa.held.has(id) })
+  const trained = { ...c.trained, groups, loraFa: fa }
+  return { ...c, trained, weights: new Map([...c.weights, ...heldWeights(trained)]) }
+}
+
+async function check(engine: Engine, c: Case, optimizer: 'adamw' | 'lorafa' = 'adamw'): Promise<void> {
+  expect(c.trained.groups.reduce((n, g) => n + g.size, 0)).toBe(c.golden.trainable)
+  await checkLogits(engine, c)
+  await checkEvaluation(engine, c)
+  await checkGradients(engine, c)
+  await checkTraining(engine, c, optimizer)
+}
+
+describe.each(engines)('fields of LoraConfig on $name', (engine) => {
+  it.each(['lora-plus', 'lora-plus-dora'])('%s: the groups of PEFT’s optimizer', async (name) => {
+    await check(engine, withLoraPlus(await openCase(folder(name))))
+  })
+
+  it.each(['lora-fa', 'lora-fa-rslora'])('%s: A is held, the gradient of B projected', async (name) => {
+    const c = withLoraFa(await openCase(folder(name)))
+    expect(c.trained.groups.flatMap((g) => g.tensors).filter((t) => t.role === 'lora_A')).toEqual([])
+    await check(engine, c, 'lorafa')
+  })
+})
