@@ -20,10 +20,12 @@ import peft  # noqa: E402
 import peft.optimizers.lorafa as lorafa  # noqa: E402
 import torch  # noqa: E402
 import transformers as tf  # noqa: E402
+from peft.tuners.lora.variants import calculate_alora_offsets  # noqa: E402
 from safetensors.torch import save_file  # noqa: E402
 
 OUT = pathlib.Path(__file__).resolve().parents[2] / "test" / "goldens" / "lora-fields"
 INVOCATION = [7, 8]
+PROMPTS = [[9, 4, 11, 20], [7, 8, 30, 12], [12, 40, 7, 8, 33], [7, 8, 5, 7, 8], [31, 7, 9, 8]]
 TIED = dict(tie_word_embeddings=True)
 
 # PEFT multiplies B's gradient in bfloat16 where the machine knows that type; the goldens are of its formula in f32.
@@ -72,6 +74,22 @@ def invoke(rows):
     return rows
 
 
+def generate(model, prompt):
+    out = model.generate(input_ids=torch.tensor([prompt]), attention_mask=torch.ones(1, len(prompt), dtype=torch.long), max_new_tokens=12, do_sample=False, eos_token_id=None, pad_token_id=0)
+    return {"prompt": prompt, "ids": out[0, len(prompt) :].tolist()}
+
+
+def write_offsets():
+    """Where PEFT finds the invocation: as it counts, backwards from the end of the row."""
+    generator = torch.Generator().manual_seed(3)
+    rows = []
+    for tokens in ([1, 2], [1], [1, 1], [2, 1, 2]):
+        for ids in [[0, 1, 2, 3], [0, 4, 5, 6], [1, 2, 1, 2], [0, 4, 1, 2], [1, 2, 3, 4], [0, 4, 1, 4]] + torch.randint(0, 4, (12, 9), generator=generator).tolist():
+            config = peft.LoraConfig(task_type="CAUSAL_LM", alora_invocation_tokens=tokens)
+            rows.append([tokens, ids, calculate_alora_offsets({"default": config}, "default", torch.tensor([ids]))[0]])
+    (OUT / "offsets.json").write_text(json.dumps(rows) + "\n")
+
+
 def write_case(folder, shape, config, optimizer):
     model = tf.AutoModelForCausalLM.from_config(tf.LlamaConfig(**{**base.SIZES, **shape}), dtype=torch.float32, attn_implementation="eager")
     base.enlarge(model)
@@ -91,10 +109,13 @@ def write_case(folder, shape, config, optimizer):
                 p.add_(0.1 * torch.randn_like(p))
     model.save_pretrained(folder / "adapter")
     (folder / "adapter" / "README.md").unlink()
+    generations = [generate(model.eval(), prompt) for prompt in PROMPTS] if config.alora_invocation_tokens else []
     made = optimizer(model)
     if optimizer is lora_plus:
         made.param_groups[:] = [g for g in made.param_groups if g["params"]]
     golden, tensors = base.measure(model.eval(), rows, made)
+    if config.alora_invocation_tokens:
+        golden["generations"] = generations
     (folder / "golden.json").write_text(json.dumps(golden) + "\n")
     save_file({k: v.detach().clone().contiguous() for k, v in tensors.items()}, folder / "golden.safetensors")
     (folder / "golden.safetensors").chmod(0o644)
@@ -102,6 +123,7 @@ def write_case(folder, shape, config, optimizer):
 
 if __name__ == "__main__":
     wanted = sys.argv[1:]
+    write_offsets()
     for seed, (name, shape, config, optimizer) in enumerate(cases()):
         if wanted and name not in wanted:
             continue

@@ -8,7 +8,7 @@ import type { Graph, Node } from '../graph/types.ts'
 import type { Model } from '../models/causal-lm.ts'
 import { createNet, type NetInputs } from '../models/net.ts'
 import { newBuilder } from '../ops/index.ts'
-import { attach } from '../peft/attach.ts'
+import { attach, type ByToken } from '../peft/attach.ts'
 import { addDims, mulDims } from '../tensor/dim.ts'
 import { attachLoaded, type LoadedAdapter } from './loaded-adapter.ts'
 
@@ -16,13 +16,15 @@ export interface DecodeGraph {
   /**
    * Feeds, all `i64`: `ids, positions, segments [batch, seq]` of the new tokens, `keyPositions, keySegments
    * [batch, past+seq]` of all, `lastRows [batch]` = row · seq + t of the token whose logits are wanted; and
-   * `rowWeight.NAME: f32[batch]` of each weighted adapter. Output: `logits: f32[batch, vocab]`.
+   * `rowWeight.NAME: f32[batch]` of each weighted adapter, `active.NAME: f32[batch, seq]` of each activated one. Output: `logits: f32[batch, vocab]`.
    */
   readonly graph: Graph
   /** `past.N.k` and `past.N.v`, `f32[batch, kvHeads, past, headDim]` → what follows them. */
   readonly state: Readonly<Record<string, string>>
   /** Number of heads and their size, of each state. */
   readonly cache: readonly { readonly name: string; readonly kvHeads: number; readonly headDim: number }[]
+  /** Tokens that activate adapters, by the adapter's name. */
+  readonly invocations: ReadonlyMap<string, readonly number[]>
 }
 
 export interface DecodeAdapters {
@@ -36,26 +38,42 @@ export function buildDecode(model: Model, { weighted, whole }: DecodeAdapters): 
   const g = newBuilder()
   const ids = g.feed('ids', { dtype: 'i64', shape: ['batch', 'seq'] })
   const kept = keptCache(g)
+  const lastRows = g.feed('lastRows', { dtype: 'i64', shape: ['batch'] })
+  const active = (adapter: LoadedAdapter): { active?: ByToken } =>
+    adapter.layout.invocation ? { active: activeTokens(g, adapter.name, lastRows) } : {}
   const attached = [
-    ...whole.map((adapter) => attachLoaded(g, adapter)),
+    ...whole.map((adapter) => attachLoaded(g, adapter, active(adapter))),
     ...weighted.map((adapter) =>
-      attachLoaded(g, adapter, { rowWeight: g.feed(rowWeightOf(adapter.name), { dtype: 'f32', shape: ['batch'] }) }),
+      attachLoaded(g, adapter, {
+        rowWeight: g.feed(rowWeightOf(adapter.name), { dtype: 'f32', shape: ['batch'] }),
+        ...active(adapter),
+      }),
     ),
   ]
   const wiring = attach(g, (name, shape) => g.weight(name, shape), attached)
   const net = createNet(g, { ...gridFeeds(g), cache: kept.join }, wiring)
   const hidden = model.hidden(net, ids)
-  const rows = g.gather(
-    g.reshape(hidden, { shape: [mulDims('batch', 'seq'), model.config.hiddenSize] }),
-    g.feed('lastRows', { dtype: 'i64', shape: ['batch'] }),
-  )
+  const rows = g.gather(g.reshape(hidden, { shape: [mulDims('batch', 'seq'), model.config.hiddenSize] }), lastRows)
   const logits = net.logits(model.head, rows)
-  return { graph: graphOf([['logits', logits], ...kept.outputs]), state: kept.state, cache: kept.cache }
+  const invocations = new Map(
+    [...whole, ...weighted].flatMap(({ name, layout }) => (layout.invocation ? [[name, layout.invocation]] : [])),
+  )
+  return { graph: graphOf([['logits', logits], ...kept.outputs]), state: kept.state, cache: kept.cache, invocations }
 }
 
 /** Name of the feed that weights an adapter by row. */
 export function rowWeightOf(adapter: string): string {
   return `rowWeight.${adapter}`
+}
+
+/** Name of the feed that says at which tokens an activated adapter acts. */
+export function activeOf(adapter: string): string {
+  return `active.${adapter}`
+}
+
+function activeTokens(g: Builder, adapter: string, lastRows: Node): ByToken {
+  const tokens = g.feed(activeOf(adapter), { dtype: 'f32', shape: ['batch', 'seq'] })
+  return { tokens, rows: g.gather(g.reshape(tokens, { shape: [mulDims('batch', 'seq')] }), lastRows) }
 }
 
 function gridFeeds(g: Builder): Omit<NetInputs, 'cache'> {

@@ -4,9 +4,10 @@
  * looks at, so it may stay among the cached keys. Must not know sampling or text.
  */
 import type { Executable } from '../engine/engine.ts'
+import { lastInvocation } from '../peft/activation.ts'
 import { invariant, LowrankError } from '../support/errors.ts'
 import { f32, type HostTensor, i64, sizeOf, type TypedTensor, tensor } from '../tensor/host-tensor.ts'
-import { type DecodeGraph, rowWeightOf } from './decode-graph.ts'
+import { activeOf, type DecodeGraph, rowWeightOf } from './decode-graph.ts'
 import type { GenerationPiece } from './request.ts'
 import type { Sequence } from './sequence.ts'
 
@@ -54,6 +55,8 @@ class DecodeBatch {
   readonly #context: DecodeContext
   readonly #keys: readonly Keys[]
   readonly #weights: Readonly<Record<string, HostTensor>>
+  /** First token of each row at which each activated adapter acts, by the name of its feed. */
+  readonly #starts: ReadonlyMap<string, readonly number[]>
 
   constructor(
     context: DecodeContext,
@@ -64,6 +67,7 @@ class DecodeBatch {
     this.sequences = sequences
     this.#keys = keys
     this.#weights = rowWeights(context.decode, sequences)
+    this.#starts = activeFrom(context.decode, sequences)
   }
 
   /** An empty cache. */
@@ -143,6 +147,17 @@ class DecodeBatch {
       }
     }
     const grid = [this.sequences.length, size]
+    const active = [...this.#starts].map(([name, starts]) => {
+      const acts = (i: number): boolean =>
+        segments[i] === 1 && (positions[i] ?? 0) >= (starts[Math.floor(i / size)] ?? 0)
+      return [
+        name,
+        f32(
+          grid,
+          Float32Array.from(ids, (_, i) => (acts(i) ? 1 : 0)),
+        ),
+      ] as const
+    })
     const keyGrid = [this.sequences.length, this.#keys[0]?.positions.length ?? 0]
     const feeds = {
       ids: i64(grid, ids),
@@ -161,6 +176,7 @@ class DecodeBatch {
         last.map((t, row) => row * size + t),
       ),
       ...this.#weights,
+      ...Object.fromEntries(active),
     }
     const fetch = wanted ? ['logits'] : []
     const { logits } = await executable.run(feeds, { fetch, ...(signal ? { signal } : {}) })
@@ -184,6 +200,13 @@ function rowWeights(decode: DecodeGraph, sequences: readonly Sequence[]): Record
       return [name, f32([sequences.length], weights)]
     }),
   )
+}
+
+/** An adapter acts from its last invocation in the prompt on, in what is generated too; without one it never does. */
+function activeFrom({ invocations }: DecodeGraph, sequences: readonly Sequence[]): Map<string, number[]> {
+  const startOf = ({ request }: Sequence, tokens: readonly number[]): number =>
+    lastInvocation(request.ids, tokens) ?? Number.POSITIVE_INFINITY
+  return new Map([...invocations].map(([name, t]) => [activeOf(name), sequences.map((row) => startOf(row, t))]))
 }
 
 function rowsOf({ shape, data }: TypedTensor<'f32'>): Float32Array[] {

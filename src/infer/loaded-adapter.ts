@@ -3,9 +3,8 @@
  * batch may choose and weight it. Must not know files, training or engines.
  */
 import type { Builder } from '../graph/builder.ts'
-import type { Node } from '../graph/types.ts'
-import type { Attached } from '../peft/attach.ts'
-import type { AdapterLayout, AdapterSite } from '../peft/layout.ts'
+import type { Attached, AttachedLayout } from '../peft/attach.ts'
+import type { AdapterSite } from '../peft/layout.ts'
 import { LowrankError } from '../support/errors.ts'
 import { nearest } from '../support/nearest.ts'
 import type { HostTensor } from '../tensor/host-tensor.ts'
@@ -13,7 +12,7 @@ import type { HostTensor } from '../tensor/host-tensor.ts'
 export interface LoadedAdapter {
   /** The name requests choose it by. */
   readonly name: string
-  readonly layout: Pick<AdapterLayout, 'sites' | 'tensors' | 'tokens'>
+  readonly layout: AttachedLayout
   /** Its trained tensors by id, f32. */
   readonly values: ReadonlyMap<string, HostTensor>
   /** Frozen base tensors that it brings along and that differ from the base's, by Hugging Face name. */
@@ -43,14 +42,15 @@ export function actsOnWholeBatch({ layout, base }: LoadedAdapter): string | unde
 export function attachLoaded(
   g: Builder,
   { name, layout }: LoadedAdapter,
-  how: { rowWeight?: Node; scale?: number } = {},
+  how: Pick<Attached, 'rowWeight' | 'active'> & { scale?: number } = {},
 ): Attached {
-  const { rowWeight, scale = 1 } = how
+  const { rowWeight, active, scale = 1 } = how
   const sites = scale === 1 ? layout.sites : layout.sites.map((s): AdapterSite => ({ ...s, scale: s.scale * scale }))
   return {
-    layout: { sites, tensors: layout.tensors, tokens: layout.tokens },
+    layout: { ...layout, sites },
     parameter: ({ id, shape }) => g.weight(weightName(name, id), shape),
     rowWeight,
+    active,
   }
 }
 

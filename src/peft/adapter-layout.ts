@@ -38,6 +38,8 @@ export interface AdapterLayout {
   readonly targets: TargetResolution
   /** What PEFT changes in the config once it has seen the model: lay it over the config before saving. */
   readonly savedConfig: SavedConfig
+  /** The adapter's updates act from the last occurrence of these tokens on (aLoRA); absent where they always act. */
+  readonly invocation?: readonly number[] | undefined
   /** Things that a person should be told; none stops the adapter from working. */
   readonly notes: readonly string[]
 }

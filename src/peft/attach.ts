@@ -8,24 +8,36 @@ import { dropoutFactors, type Layer, type Wiring } from '../models/net.ts'
 import type { AdapterLayout, AdapterTensor, TokenRows } from './adapter-layout.ts'
 import { idAt } from './method.ts'
 
+/** What a graph needs to know of an adapter. */
+export type AttachedLayout = Pick<AdapterLayout, 'sites' | 'tensors' | 'tokens' | 'invocation'>
+
 /** What sits on the base: an adapter, or (for full fine-tuning) trained copies of everything. */
 export interface Attached {
-  readonly layout: Pick<AdapterLayout, 'sites' | 'tensors' | 'tokens'>
+  readonly layout: AttachedLayout
   /** The graph's node for a trained tensor. */
   parameter(tensor: AdapterTensor): Node
   /** Share of each batch row, `f32[batch]`; only for adapters that replace nothing of the base. */
   readonly rowWeight?: Node | undefined
+  /** 1 where its updates act, 0 elsewhere; for layouts with an `invocation`. */
+  readonly active?: ByToken | undefined
   /** `lora_dropout`. @default 0 */
   readonly dropout?: number
   /** A trained tensor also serves the head tied to it (full fine-tuning); PEFT's copies untie. */
   readonly followsTies?: boolean
 }
 
-/** Keys of dropout masks for activations by token and, for the head, by labelled row. */
-export interface DropoutKeys {
+/** A number for each token, for layers that see activations by token, and for each row that the head sees. */
+export interface ByToken {
+  /** `[batch, seq]`. */
   readonly tokens: Node
   readonly rows: Node
 }
+
+/** Keys of dropout masks. */
+export type DropoutKeys = ByToken
+
+/** The one of the two that meets `x`. */
+const meeting = ({ tokens, rows }: ByToken, x: Node): Node => (x.type.shape.length === 3 ? tokens : rows)
 
 /** Wires adapters onto frozen weights. */
 export function attach(
@@ -88,11 +100,12 @@ function adaptLayer(g: Builder, bound: Bound, layer: Layer, x: Node, y: Node, ke
   const rate = adapter.dropout ?? 0
   const dropout = (input: Node): Node => {
     if (!keys || rate === 0) return input
-    const at = input.type.shape.length === 3 ? keys.tokens : keys.rows
-    return g.mul(input, dropoutFactors(g, at, `${path}.lora_dropout`, rate, input))
+    return g.mul(input, dropoutFactors(g, meeting(keys, input), `${path}.lora_dropout`, rate, input))
   }
   const own = (name: string): Node => parameter(idAt(site, name))
-  return site.method.apply({ g, layer, site, x, parameter: own, dropout, rowWeight: adapter.rowWeight }, y)
+  const { rowWeight, active } = adapter
+  const tokenWeight = active && meeting(active, x)
+  return site.method.apply({ g, layer, site, x, parameter: own, dropout, rowWeight, tokenWeight }, y)
 }
 
 interface RowReplacement {

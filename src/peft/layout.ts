@@ -5,6 +5,7 @@
  */
 
 import type { ModuleInfo, SiteModule } from '../models/modules.ts'
+import { LowrankError } from '../support/errors.ts'
 import type { AdapterLayout, AdapterTensor, SavedConfig } from './adapter-layout.ts'
 import { biasTensors, savedModules, savedTensors, tokenRows, tokenTensors } from './beside.ts'
 import type { AdapterSite, LayoutOptions, Method, SitePlan } from './method.ts'
@@ -56,6 +57,7 @@ export function layoutAdapter(
     tokens,
     targets,
     savedConfig: savedConfig(targets, options),
+    invocation: invocationOf(modules, options, sites),
     notes: [...notes, ...saved.notes],
   }
 }
@@ -67,6 +69,27 @@ function savedConfig({ sites, savedTargets, layersApplied }: TargetResolution, o
     fan_in_fan_out: linear ? linear.kind === 'conv1d' : (options.fan_in_fan_out ?? false),
     ...(layersApplied ? { layers_to_transform: null, layers_pattern: null } : {}),
   }
+}
+
+/** Tokens that activate the adapter. @throws LowrankError `config` where PEFT has no activated update, or for unknown tokens */
+function invocationOf(
+  modules: readonly ModuleInfo[],
+  options: LayoutOptions,
+  sites: readonly AdapterSite[],
+): readonly number[] | undefined {
+  const tokens = options.alora_invocation_tokens ?? undefined
+  if (!tokens) return undefined
+  const field = 'alora_invocation_tokens'
+  const embedding = sites.find((site) => site.kind === 'embedding')
+  if (embedding)
+    throw new LowrankError('config', `${field}: activated LoRA sits on linear layers, not on ${embedding.path}`, {
+      field,
+    })
+  const known = modules.find((module) => module.isInputEmbedding)?.inFeatures ?? Number.POSITIVE_INFINITY
+  const unknown = tokens.find((token) => token >= known)
+  if (unknown !== undefined)
+    throw new LowrankError('config', `${field}: ${unknown}: the model has tokens 0 to ${known - 1}`, { field })
+  return tokens
 }
 
 function siteOf(method: Method, module: SiteModule, { size, tensors }: SitePlan): AdapterSite {

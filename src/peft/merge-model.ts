@@ -14,7 +14,7 @@ import { idAt } from './method.ts'
 /** An adapter to merge. */
 export interface MergeAdapter {
   readonly name: string
-  readonly layout: Pick<AdapterLayout, 'sites' | 'tensors' | 'tokens'>
+  readonly layout: Pick<AdapterLayout, 'sites' | 'tensors' | 'tokens' | 'invocation'>
   /** Its trained tensors by id. */
   readonly values: ReadonlyMap<string, HostTensor>
   /** Multiplies the scale of its updates; what it replaces (modules_to_save, biases, tokens) is taken as it is. @default 1 */
@@ -39,9 +39,11 @@ export interface MergePlan {
 
 /**
  * Plans a merge without reading a base tensor.
- * @throws LowrankError `config` when two adapters replace the same tensor, or a bias on B has no bias to go to.
+ * @throws LowrankError `config` when two adapters replace the same tensor, or a bias on B has no bias to go to;
+ * `unsupported` for an adapter that acts on some tokens only.
  */
 export function planMerge(modules: readonly ModuleInfo[], adapters: readonly MergeAdapter[]): MergePlan {
+  for (const { name, layout } of adapters) if (layout.invocation) throw cannotMerge(name)
   const tensors: MergedTensor[] = []
   const untied: string[] = []
   const byPath = new Map(modules.map((module) => [module.path, module]))
@@ -53,6 +55,15 @@ export function planMerge(modules: readonly ModuleInfo[], adapters: readonly Mer
       tensors.push(...mergedParameter(module, name, adapters, name === 'weight' && apart))
   }
   return { tensors, untied }
+}
+
+function cannotMerge(adapter: string): LowrankError {
+  const field = 'alora_invocation_tokens'
+  const why = 'it acts from its invocation tokens on, and a merged weight would act on every token'
+  return new LowrankError('unsupported', `adapter ${adapter} (${field}) cannot be merged: ${why}`, {
+    field,
+    suggestion: 'use the adapter unmerged',
+  })
 }
 
 /** Whether a tied head and its embedding end up with different weights. */

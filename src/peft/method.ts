@@ -24,6 +24,7 @@ export interface LayoutOptions extends TargetOptions, ScaleOptions {
   readonly lora_bias?: boolean | undefined
   readonly fan_in_fan_out?: boolean | undefined
   readonly init_lora_weights?: boolean | string | undefined
+  readonly alora_invocation_tokens?: readonly number[] | null | undefined
   readonly trainable_token_indices?: readonly number[] | Readonly<Record<string, readonly number[]>> | null | undefined
 }
 
@@ -75,6 +76,8 @@ export interface Application {
   dropout(x: Node): Node
   /** `f32[batch]`: how much each row of the batch takes of this adapter; absent where all take all of it. */
   readonly rowWeight?: Node | undefined
+  /** How much each token takes of it: `x`'s shape without its last axis; absent where all take all of it. */
+  readonly tokenWeight?: Node | undefined
 }
 
 export interface InitOptions {
@@ -100,7 +103,7 @@ export interface Method {
   plan(module: SiteModule, options: LayoutOptions, loaded: boolean): SitePlan
   /** What the site's tensors hold before the first step. */
   start(site: AdapterSite, options: InitOptions, base: ReadBase): Promise<SiteValues>
-  /** `apply` honours `rowWeight` and the site's scale; without it the adapter acts on a whole batch, in full or not at all. */
+  /** `apply` honours `rowWeight`, `tokenWeight` and the site's scale; without it the adapter acts on a whole batch, in full or not at all. */
   readonly weighsRows?: boolean
   /** The layer's output with the adapter, given the output without it. */
   apply(io: Application, y: Node): Node

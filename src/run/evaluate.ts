@@ -50,7 +50,9 @@ export async function evaluate(options: EvalOptions & Watched): Promise<EvalResu
     try {
       const batches = new Batches(dataset, { batchSize: settings.batchSize, order: 'length' })
       const rows = report.rows + report.unlabelled + report.skipped
-      return await measure(executable, batches, settings.perExample ? rows : undefined, { signal, onProgress: onEvent })
+      const layouts = findAdapters(open.adapters, open.uses).map(({ layout }) => layout)
+      const losses = labelLosses(executable, eachBatch(batches), { layouts, signal })
+      return await measure(losses, batches.stepsPerEpoch, settings.perExample ? rows : undefined, onEvent)
     } finally {
       await executable.dispose()
     }
@@ -111,19 +113,19 @@ async function evaluationFiles(paths: readonly string[]): Promise<string[]> {
 }
 
 async function measure(
-  executable: Executable,
-  batches: Batches,
+  found: ReturnType<typeof labelLosses>,
+  steps: number,
   rows: number | undefined,
-  { signal, onProgress }: Watched,
+  onProgress: Watched['onProgress'],
 ): Promise<EvalResult> {
   const perRow = rows === undefined ? undefined : new RowMeans(rows)
   let [sum, tokens, examples, step] = [0, 0, 0, 0]
-  for await (const { batch, losses } of labelLosses(executable, eachBatch(batches), signal)) {
+  for await (const { batch, losses } of found) {
     for (const loss of losses) sum += loss
     tokens += losses.length
     examples += batch.examples
     perRow?.add(batch, losses)
-    onProgress?.({ type: 'progress', label: 'eval', done: ++step, total: batches.stepsPerEpoch, unit: 'steps' })
+    onProgress?.({ type: 'progress', label: 'eval', done: ++step, total: steps, unit: 'steps' })
   }
   const loss = sum / tokens
   return { loss, perplexity: Math.exp(loss), tokens, examples, ...(perRow ? { losses: perRow.means() } : {}) }

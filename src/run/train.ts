@@ -26,6 +26,7 @@ import { openEngine } from './open-engine.ts'
 import { Evaluator } from './train/evaluator.ts'
 import { changed, eventOf, type Run, resumeEvent, startEvent, unchanged } from './train/events.ts'
 import { finish } from './train/finish.ts'
+import { invocationNotes } from './train/invocation.ts'
 import { evaluationBatches, loadMaterial, sourceOf, trainingBatches } from './train/material.ts'
 import { openSession, recomputes, refuseArithmetic, threadsOf } from './train/open-session.ts'
 import { finishedResult, RunFolder } from './train/run-folder.ts'
@@ -58,12 +59,15 @@ export async function* train(options: TrainOptions & Stoppable): AsyncGenerator<
   if (settings.overwrite) await refuseInputs(output, inputsOf(settings, folder), 'run')
   const subject = await openSubject(settings, effective.given, folder)
   const material = await loadMaterial(settings, folder, subject.trained.model.config, signal)
+  const activation = invocationNotes(subject.trained.layout.invocation, material.train)
+  const notes = [...activation, ...material.notes]
   const runFolder = await RunFolder.open(output, {
     continues: effective.continues || settings.resume,
     overwrite: settings.overwrite,
   })
   try {
-    return yield* runIn(runFolder, { settings: subject.settings, effective, subject, material, finished, signal })
+    const run = { settings: subject.settings, effective, subject, material: { ...material, notes }, finished, signal }
+    return yield* runIn(runFolder, run)
   } catch (error) {
     if (isLowrankError(error) && error.code === 'stopped') runFolder.keep()
     throw error

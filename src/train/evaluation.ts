@@ -5,7 +5,9 @@
 
 import type { Batch } from '../data/batch.ts'
 import type { Executable } from '../engine/engine.ts'
+import type { AdapterLayout } from '../peft/layout.ts'
 import { invariant, LowrankError } from '../support/errors.ts'
+import { batchTensors } from './batch-tensors.ts'
 
 export interface Evaluation {
   /** Sum of the losses of all labels over their number. */
@@ -15,6 +17,12 @@ export interface Evaluation {
   examples: number
 }
 
+export interface LossOptions {
+  /** Of the adapters in the graph, in their order. */
+  readonly layouts?: readonly Pick<AdapterLayout, 'invocation'>[] | undefined
+  readonly signal?: AbortSignal | undefined
+}
+
 /**
  * Loss over batches (see `buildEvaluation`). Sums are kept in f64.
  * @throws LowrankError `numeric` naming an example whose loss is not finite; `stopped`
@@ -22,10 +30,10 @@ export interface Evaluation {
 export async function evaluateLosses(
   executable: Executable,
   batches: AsyncIterable<Batch> | Iterable<Batch>,
-  signal?: AbortSignal,
+  options: LossOptions = {},
 ): Promise<Evaluation> {
   let [sum, tokens, examples] = [0, 0, 0]
-  for await (const { batch, losses } of labelLosses(executable, batches, signal)) {
+  for await (const { batch, losses } of labelLosses(executable, batches, options)) {
     for (const loss of losses) sum += loss
     tokens += losses.length
     examples += batch.examples
@@ -37,12 +45,11 @@ export async function evaluateLosses(
 export async function* labelLosses(
   executable: Executable,
   batches: AsyncIterable<Batch> | Iterable<Batch>,
-  signal?: AbortSignal,
+  { layouts = [], signal }: LossOptions = {},
 ): AsyncGenerator<{ batch: Batch; losses: Float32Array }> {
   for await (const batch of batches) {
     if (signal?.aborted) throw new LowrankError('stopped', 'evaluation was stopped')
-    const { ids, positions, segments, labelRows, labels } = batch
-    const feeds = { ids, positions, segments, labelRows, labels }
+    const feeds = batchTensors(batch, layouts)
     const { losses } = await executable.run(feeds, { fetch: ['losses'], ...(signal ? { signal } : {}) })
     invariant(losses?.dtype === 'f32', 'an evaluation graph gives losses')
     const bad = losses.data.findIndex((loss) => !Number.isFinite(loss))

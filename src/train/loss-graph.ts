@@ -8,6 +8,7 @@ import type { Model } from '../models/causal-lm.ts'
 import { createNet, type Net, type NetInputs } from '../models/net.ts'
 import { type Attached, attach } from '../peft/attach.ts'
 import { mulDims } from '../tensor/dim.ts'
+import { activeFeed } from './batch-tensors.ts'
 
 /** What a batch feeds (data/batch.ts makes it); `dropoutKeys` only where dropout acts. */
 export interface BatchFeeds {
@@ -45,11 +46,20 @@ export function labelledStates(
     rows: g.gather(g.reshape(dropoutKeys, { shape: [count] }), feeds.labelRows),
   }
   const inputs: NetInputs = { positions, segments, keyPositions: positions, keySegments: segments, dropoutKeys }
-  const wiring = attach(g, (name, shape) => g.weight(name, shape), attached, keys)
+  const activated = attached.map((adapter, i) => withActivation(g, adapter, i, feeds))
+  const wiring = attach(g, (name, shape) => g.weight(name, shape), activated, keys)
   const net = createNet(g, inputs, wiring)
   const hidden = model.hidden(net, feeds.ids)
   const rows = g.gather(g.reshape(hidden, { shape: [count, model.config.hiddenSize] }), feeds.labelRows)
   return { net, rows }
+}
+
+/** An adapter that acts from some token on is told by a feed from which. */
+function withActivation(g: Builder, adapter: Attached, index: number, { labelRows }: BatchFeeds): Attached {
+  if (!adapter.layout.invocation) return adapter
+  const tokens = g.feed(activeFeed(index), { dtype: 'f32', shape: ['batch', 'seq'] })
+  const rows = g.gather(g.reshape(tokens, { shape: [mulDims('batch', 'seq')] }), labelRows)
+  return { ...adapter, active: { tokens, rows } }
 }
 
 /** Cross-entropy of each labelled token, `f32[labelled]`. */

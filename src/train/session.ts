@@ -11,6 +11,7 @@ import { recompute } from '../passes/recompute.ts'
 import { invariant } from '../support/errors.ts'
 import { hashKey } from '../support/random.ts'
 import { f32, type HostTensor, type TypedTensor, zeros } from '../tensor/host-tensor.ts'
+import { batchTensors } from './batch-tensors.ts'
 import { optimizers } from './optimizers.ts'
 import { packGroup, unpackGroup } from './parameter-groups.ts'
 import { buildStep, type StepOptions, type Trained } from './step-graph.ts'
@@ -147,8 +148,7 @@ export class TrainSession {
   }
 
   #feeds(batch: Batch, step: number): Record<string, HostTensor> {
-    const { ids, positions, segments, labelRows, labels } = batch
-    const feeds: Record<string, HostTensor> = { ids, positions, segments, labelRows, labels }
+    const feeds = batchTensors(batch, [this.trained.layout])
     if (this.#drops) feeds.dropoutKeys = dropoutKeys(batch, this.#options.dropoutSeed, step)
     return feeds
   }

@@ -9,8 +9,8 @@ import { graphOf } from '../graph/graph.ts'
 import type { Graph, Node } from '../graph/types.ts'
 import type { Model } from '../models/causal-lm.ts'
 import { newBuilder } from '../ops/index.ts'
-import type { Attached } from '../peft/attach.ts'
-import type { AdapterLayout, AdapterTensor } from '../peft/layout.ts'
+import type { Attached, AttachedLayout } from '../peft/attach.ts'
+import type { AdapterTensor } from '../peft/layout.ts'
 import { invariant } from '../support/errors.ts'
 import { type HostTensor, sizeOf } from '../tensor/host-tensor.ts'
 import type { LoraFa } from './lora-fa.ts'
@@ -21,7 +21,7 @@ import { type ParameterGroup, sliceGroups } from './parameter-groups.ts'
 /** What is trained on a model. */
 export interface Trained {
   readonly model: Model
-  readonly layout: Pick<AdapterLayout, 'sites' | 'tensors' | 'tokens'>
+  readonly layout: AttachedLayout
   readonly groups: readonly ParameterGroup[]
   /** Dropout on A's input. */
   readonly dropout: number

@@ -4,16 +4,18 @@ import { join } from 'node:path'
 import type { Batch } from '../../src/data/batch.ts'
 import { collate } from '../../src/data/collate.ts'
 import type { Example } from '../../src/data/example.ts'
-import type { Engine, Executable, Tensors } from '../../src/engine/engine.ts'
+import type { Engine, Executable, Tensors, WeightSource } from '../../src/engine/engine.ts'
 import { prepare } from '../../src/engine/prepare.ts'
 import { readPeftFolder } from '../../src/formats/peft-folder.ts'
 import { readSafetensors } from '../../src/formats/tensor-files.ts'
 import type { Graph } from '../../src/graph/types.ts'
+import { activeTokens } from '../../src/peft/activation.ts'
 import { fileKey, matchKeys } from '../../src/peft/keys.ts'
-import { layoutAdapter } from '../../src/peft/layout.ts'
+import { type AdapterLayout, layoutAdapter } from '../../src/peft/layout.ts'
 import { openModel } from '../../src/run/open-model.ts'
 import type { HostTensor } from '../../src/tensor/host-tensor.ts'
 import { f32, i64 } from '../../src/tensor/host-tensor.ts'
+import { activeFeed, batchTensors } from '../../src/train/batch-tensors.ts'
 import { groupParameters, type ParameterGroup, packGroup } from '../../src/train/parameter-groups.ts'
 import type { Trained } from '../../src/train/step-graph.ts'
 
@@ -26,13 +28,15 @@ export interface Golden {
   readonly greedy_ids: number[]
   readonly trainable: number
   readonly no_gradient: string[]
+  /** Greedy continuations of several prompts. */
+  readonly generations?: readonly { readonly prompt: number[]; readonly ids: number[] }[]
   readonly losses: number[]
   readonly grad_norms: number[]
 }
 
 export interface Case {
   readonly trained: Trained
-  readonly weights: Awaited<ReturnType<typeof openModel>>['weights']
+  readonly weights: WeightSource
   /** Adapter tensors by id, as they start. */
   readonly start: ReadonlyMap<string, HostTensor>
   readonly golden: Golden
@@ -90,21 +94,29 @@ export async function writeAdapter(
   await executable.writeState(Object.fromEntries(groups.map((group) => [group.name, packGroup(group, values)])))
 }
 
+type Activated = Pick<AdapterLayout, 'invocation'>
+
 /** Feeds of a batch without dropout. */
-export function feedsOf(batch: Batch, more: Tensors = {}): Record<string, HostTensor> {
-  const { ids, positions, segments, labelRows, labels } = batch
-  return { ids, positions, segments, labelRows, labels, ...more }
+export function feedsOf(
+  batch: Batch,
+  more: Tensors = {},
+  layouts: readonly Activated[] = [],
+): Record<string, HostTensor> {
+  return { ...batchTensors(batch, layouts), ...more }
 }
 
 export const batchOf = (examples: readonly Example[]): Batch => collate(examples.map((e) => [e]))
 
 /** Feeds that ask for the logits of every place of the golden batch. */
-export function logitFeeds(golden: Golden): Record<string, HostTensor> {
+export function logitFeeds(golden: Golden, { invocation }: Activated = {}): Record<string, HostTensor> {
   const [rows, seq] = [golden.input_ids.length, golden.input_ids[0]?.length ?? 0]
   const mask = golden.attention_mask.flat()
+  const ids = i64([rows, seq], golden.input_ids.flat())
+  const segments = i64([rows, seq], mask)
   return {
-    ids: i64([rows, seq], golden.input_ids.flat()),
-    segments: i64([rows, seq], mask),
+    ids,
+    segments,
+    ...(invocation ? { [activeFeed(0)]: activeTokens(ids, segments, invocation) } : {}),
     positions: i64(
       [rows, seq],
       mask.map((m, i) => (m ? i % seq : 0)),

@@ -8,6 +8,8 @@ import { afterAll, describe, expect, it } from 'vitest'
 import type { Engine } from '../../src/engine/engine.ts'
 import { onnxruntimeEngine } from '../../src/engines/onnxruntime/index.ts'
 import { referenceEngine } from '../../src/engines/reference/index.ts'
+import { Generator } from '../../src/infer/generator.ts'
+import type { HostTensor } from '../../src/tensor/host-tensor.ts'
 import { loraFa } from '../../src/train/lora-fa.ts'
 import { layerNorms, loraPlusRule } from '../../src/train/lora-plus.ts'
 import { groupParameters } from '../../src/train/parameter-groups.ts'
@@ -60,5 +62,32 @@ describe.each(engines)('fields of LoraConfig on $name', (engine) => {
     const c = withLoraFa(await openCase(folder(name)))
     expect(c.trained.groups.flatMap((g) => g.tensors).filter((t) => t.role === 'lora_A')).toEqual([])
     await check(engine, c, 'lorafa')
+  })
+
+  it.each(['alora', 'alora-head'])('%s: acts from the last invocation on', async (name) => {
+    const c = await openCase(folder(name))
+    expect(c.trained.layout.invocation).toEqual([7, 8])
+    await check(engine, c)
+  })
+
+  it.each(['alora', 'alora-head'])('%s: acts on what is generated after an invocation', async (name) => {
+    const c = await openCase(folder(name))
+    const { model, layout } = c.trained
+    const adapter = { name: 'a', layout, values: c.start, base: new Map<string, HostTensor>() }
+    const parts = { engine, model, weights: c.weights, adapters: [adapter] }
+    const requests = (c.golden.generations ?? []).map(({ prompt }) => ({
+      ids: prompt,
+      maxTokens: 12,
+      adapters: [{ name: 'a' }],
+    }))
+    const expected = c.golden.generations?.map(({ ids }) => ids)
+    expect(expected?.length).toBe(5)
+    for (const promptChunk of [512, 2]) {
+      const generator = new Generator({ ...parts, promptChunk })
+      const found = await generator.run([...requests, { ids: [7, 8, 30, 12], maxTokens: 12 }])
+      expect(found.slice(0, 5).map(({ ids }) => ids)).toEqual(expected)
+      expect(found[5]?.ids).not.toEqual(found[1]?.ids) // the base alone, in the same batch or not
+      await generator.dispose()
+    }
   })
 })

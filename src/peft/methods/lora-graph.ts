@@ -36,11 +36,14 @@ function embeddingUpdate(io: Application): Node {
   return g.matmul(g.mul(picked, scaleOf(io, picked.type.shape.length)), io.parameter('b'), { transB: true })
 }
 
-/** The scale as a scalar, or shaped to meet the rows of an activation of `rank` axes. */
-function scaleOf({ g, site, rowWeight }: Application, rank: number): Node {
-  if (!rowWeight) return g.scalar(site.scale)
-  const rows = g.reshape(rowWeight, { shape: [rowWeight.type.shape[0] ?? 1, ...Array<number>(rank - 1).fill(1)] })
-  return g.mul(rows, site.scale)
+/** The scale as a scalar, or shaped to meet the rows and tokens of an activation of `rank` axes. */
+function scaleOf({ g, site, rowWeight, tokenWeight }: Application, rank: number): Node {
+  const shares = [rowWeight, tokenWeight].flatMap((share) => {
+    if (!share) return []
+    const { shape } = share.type
+    return [g.reshape(share, { shape: [...shape, ...Array<number>(rank - shape.length).fill(1)] })]
+  })
+  return shares.reduce((scale, share) => g.mul(share, scale), g.scalar(site.scale))
 }
 
 /** `y + (f − 1)·product + f·update` with `f = magnitude / ‖W + s·BA‖`: the base's bias is not rescaled. */

@@ -41,7 +41,7 @@ export class Evaluator {
     await this.#executable.writeState(
       Object.fromEntries(trained.groups.map((group) => [group.name, packGroup(group, values)])),
     )
-    return await evaluateLosses(this.#executable, microBatches(this.#batches))
+    return await evaluateLosses(this.#executable, microBatches(this.#batches), { layouts: [trained.layout] })
   }
 
   async dispose(): Promise<void> {
