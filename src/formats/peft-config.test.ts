@@ -168,7 +168,7 @@ describe('an adapter folder', () => {
     expect(read.tensors).toEqual(new Map([['x.lora_A.weight', f32([1], [1])]]))
   })
 
-  it('names what is missing, and refuses torch files', async () => {
+  it('names what is missing, and what is no torch file', async () => {
     await expect(readPeftFolder(join(folder, 'x'))).rejects.toThrow(/no adapter folder/)
     await expect(readPeftFolder(folder)).rejects.toThrow(/has no adapter_config.json/)
     await writeFile(join(folder, 'adapter_config.json'), '{"peft_type":"LORA"}')
@@ -178,8 +178,8 @@ describe('an adapter folder', () => {
     })
     await writeFile(join(folder, 'adapter_model.bin'), '')
     await expect(readPeftFolder(folder)).rejects.toMatchObject({
-      code: 'unsupported',
-      suggestion: 'save as safetensors',
+      code: 'format',
+      message: /adapter_model.bin is no torch file/,
     })
   })
 })

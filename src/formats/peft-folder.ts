@@ -1,5 +1,6 @@
 /**
- * @file Reads and writes an adapter folder as PEFT has it: adapter_config.json, adapter_model.safetensors, README.md.
+ * @file Reads and writes an adapter folder as PEFT has it: adapter_config.json, adapter_model.safetensors, README.md; of
+ * older folders also adapter_model.bin.
  * The I/O side of peft-config.ts; must not know models or what the tensors mean.
  */
 import { join } from 'node:path'
@@ -10,10 +11,12 @@ import type { HostTensor } from '../tensor/host-tensor.ts'
 import { type ParsedLoraConfig, parsePeftLoraConfig, serializePeftLoraConfig } from './peft-config.ts'
 import type { PeftLoraConfig } from './peft-fields.ts'
 import { readSafetensors, writeSafetensors } from './tensor-files.ts'
+import { readTorchFile } from './torch-file.ts'
 
 export const ADAPTER_CONFIG = 'adapter_config.json'
 export const ADAPTER_TENSORS = 'adapter_model.safetensors'
-const TORCH_TENSORS = 'adapter_model.bin'
+/** What PEFT wrote before 0.6, and writes still with safe_serialization=False. */
+export const ADAPTER_TORCH = 'adapter_model.bin'
 
 export interface PeftFolder extends ParsedLoraConfig {
   /** By their keys on disk (`base_model.model.….lora_A.weight`); half floats widened to f32, as PEFT loads them. */
@@ -23,9 +26,16 @@ export interface PeftFolder extends ParsedLoraConfig {
 /** Reads an adapter folder. @throws {LowrankError} `missing`, `format`, `config`, `unsupported`, naming the file. */
 export async function readPeftFolder(folder: string): Promise<PeftFolder> {
   const parsed = await readPeftConfig(folder)
-  const file = join(folder, ADAPTER_TENSORS)
-  if ((await pathKind(file)) !== 'file') throw await noTensors(folder)
-  return { ...parsed, tensors: await readSafetensors(file, { as: 'f32' }) }
+  const file = await adapterTensorsFile(folder)
+  const read = file.endsWith(ADAPTER_TORCH) ? readTorchFile : readSafetensors
+  return { ...parsed, tensors: await read(file, { as: 'f32' }) }
+}
+
+/** The file of an adapter's tensors: safetensors where there are both, as PEFT takes them. @throws {LowrankError} `missing`. */
+export async function adapterTensorsFile(folder: string): Promise<string> {
+  for (const name of [ADAPTER_TENSORS, ADAPTER_TORCH])
+    if ((await pathKind(join(folder, name))) === 'file') return join(folder, name)
+  throw new LowrankError('missing', `${folder} has no ${ADAPTER_TENSORS} and no ${ADAPTER_TORCH}`, { file: folder })
 }
 
 /** Reads an adapter's configuration only. @throws {LowrankError} as `readPeftFolder`. */
@@ -49,14 +59,4 @@ export async function writePeftFolder(
   await writeSafetensors(join(folder, ADAPTER_TENSORS), adapter.tensors)
   if (adapter.card !== undefined) await writeFileAtomic(join(folder, 'README.md'), adapter.card)
   await writeFileAtomic(join(folder, ADAPTER_CONFIG), serializePeftLoraConfig(adapter.config))
-}
-
-async function noTensors(folder: string): Promise<LowrankError> {
-  const torch = join(folder, TORCH_TENSORS)
-  if ((await pathKind(torch)) !== undefined)
-    return new LowrankError('unsupported', `${torch}: torch .bin adapters come later`, {
-      file: torch,
-      suggestion: 'save as safetensors',
-    })
-  return new LowrankError('missing', `${folder} has no ${ADAPTER_TENSORS}`, { file: folder })
 }

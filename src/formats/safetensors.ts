@@ -14,7 +14,7 @@ export const HEADER_CAP = 100_000_000
 export const LENGTH_BYTES = 8
 
 /** Types that a file may list but lowrank does not compute with. */
-export type ListedDType = 'f64' | 'i16' | 'i8' | 'u16' | 'u64' | 'c64' | `f8_${string}` | 'f6' | 'f4'
+export type ListedDType = 'f64' | 'i16' | 'i8' | 'u16' | 'u64' | 'c64' | 'c128' | `f8_${string}` | 'f6' | 'f4'
 
 export interface TensorEntry {
   name: string

@@ -50,7 +50,11 @@ export function refOf(file: string, entry: TensorEntry): WeightRef {
 /** Reads one tensor. With `as: 'f32'`, half floats are widened; integers and booleans stay as they are. */
 export async function readTensor(ref: WeightRef, options: { as?: 'f32' } = {}): Promise<HostTensor> {
   const bytes = await readRange(ref.file, ref.offset, ref.bytes)
-  const held = viewTensor(ref.dtype, ref.shape, bytes)
+  return asRead(viewTensor(ref.dtype, ref.shape, bytes), options)
+}
+
+/** A tensor as its reader wants it: half floats widened, or as it is. */
+export function asRead(held: HostTensor, options: { as?: 'f32' }): HostTensor {
   if (options.as === 'f32' && (held.dtype === 'f16' || held.dtype === 'bf16'))
     return tensor('f32', held.shape, halvesToF32(held.dtype, held.data))
   return held
@@ -103,7 +107,8 @@ export function missingTensor(name: string, where: string, names: Iterable<strin
   })
 }
 
-function viewTensor(dtype: DType, shape: readonly number[], bytes: Uint8Array): HostTensor {
+/** Little-endian bytes as a tensor of a dtype. */
+export function viewTensor(dtype: DType, shape: readonly number[], bytes: Uint8Array): HostTensor {
   switch (dtype) {
     case 'f32':
       return tensor(dtype, shape, viewBytes(dtype, bytes))

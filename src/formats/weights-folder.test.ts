@@ -1,6 +1,7 @@
-import { mkdir, mkdtemp, readFile, realpath, rm, symlink, writeFile } from 'node:fs/promises'
+import { copyFile, mkdir, mkdtemp, readFile, realpath, rm, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { sharedPath } from '../../test/setup/shared.ts'
 import { f32, type HostTensor, tensor } from '../tensor/host-tensor.ts'
@@ -62,9 +63,31 @@ describe('openWeights', () => {
     await expect(openWeights(folder)).rejects.toMatchObject({ code: 'missing', message: /no model.safetensors/ })
     await put('pytorch_model.bin', 'x')
     await expect(openWeights(folder)).rejects.toMatchObject({
-      code: 'unsupported',
-      message: /pytorch_model.bin is a torch file/,
+      code: 'format',
+      message: /pytorch_model.bin is no torch file/,
     })
+  })
+
+  it('takes torch files where there is no safetensors, whole or in shards', async () => {
+    const goldens = fileURLToPath(new URL('../../test/goldens/torch', import.meta.url))
+    const expected = await readSafetensors(join(goldens, 'expected.safetensors'))
+    await copyFile(join(goldens, 'module.bin'), join(folder, 'pytorch_model.bin'))
+    const whole = await openWeights(folder)
+    expect(await readTensor(whole.ref('0.weight'))).toEqual(expected.get('module/0.weight'))
+    await copyFile(join(goldens, 'module-legacy.bin'), join(folder, 'p-1.bin'))
+    await rm(join(folder, 'pytorch_model.bin'))
+    await put('pytorch_model.bin.index.json', { weight_map: { '0.weight': 'p-1.bin', '1.bias': 'p-1.bin' } })
+    const shards = await openWeights(folder)
+    expect([...shards.refs.keys()]).toEqual(['0.weight', '1.bias'])
+    expect(await readTensor(shards.ref('0.weight'))).toEqual(expected.get('module/0.weight'))
+    await put('model.safetensors', shard('a.weight'))
+    expect([...(await openWeights(folder)).refs.keys()]).toEqual(['a.weight'])
+  })
+
+  it('refuses a torch file whose weights do not lie in order', async () => {
+    const goldens = fileURLToPath(new URL('../../test/goldens/torch', import.meta.url))
+    await copyFile(join(goldens, 'views.bin'), join(folder, 'pytorch_model.bin'))
+    await expect(openWeights(folder)).rejects.toMatchObject({ code: 'unsupported', message: /transposed .*is stored/ })
   })
 
   const indexes: [string, unknown, RegExp][] = [
@@ -73,7 +96,7 @@ describe('openWeights', () => {
     ['a path out of the folder', { a: '../m.safetensors' }, /outside the model folder/],
     ['a hidden path out of the folder', { a: 'x/../../m.safetensors' }, /outside the model folder/],
     ['an absolute path', { a: '/etc/m.safetensors' }, /outside the model folder/],
-    ['a torch shard', { a: 'm.bin' }, /not a safetensors file/],
+    ['a torch shard', { a: 'm.bin' }, /not a .safetensors file/],
     ['a number for a shard', { a: 1 }, /not a file name/],
     ['no map', undefined, /weight_map/],
   ]

@@ -1,6 +1,7 @@
 /**
  * @file Finds every weight of a Hugging Face model folder, single or sharded, reading headers only.
- * Must not know model families. Layout: `model.safetensors`, or `model.safetensors.index.json` with its shards.
+ * Must not know model families. Layout: `model.safetensors`, or `model.safetensors.index.json` with its shards; of older
+ * folders without them, `pytorch_model.bin` or its index.
  */
 import { realpath } from 'node:fs/promises'
 import { isAbsolute, join, normalize, sep } from 'node:path'
@@ -10,10 +11,13 @@ import { isRecord } from '../support/json.ts'
 import type { DType } from '../tensor/dtype.ts'
 import { isReadable, type ListedDType, type TensorEntry } from './safetensors.ts'
 import { missingTensor, readSafetensorsHeader, refOf, type WeightRef } from './tensor-files.ts'
+import { isTorchName, readTorchHeader, type TorchEntry, torchRef } from './torch-file.ts'
 
 const SINGLE = 'model.safetensors'
 const INDEX = 'model.safetensors.index.json'
-const TORCH = ['pytorch_model.bin', 'pytorch_model.bin.index.json', 'model.pt', 'consolidated.00.pth']
+/** Read where there is no safetensors file. */
+export const TORCH_SINGLE = 'pytorch_model.bin'
+export const TORCH_INDEX = 'pytorch_model.bin.index.json'
 
 export interface Weights {
   /** Place of every tensor that lowrank can compute with, by its name in the files. Paths are real: no symlinks. */
@@ -28,34 +32,61 @@ export interface Weights {
 
 /** Lists the weights of a model folder. @throws {LowrankError} `missing`, `format`, `io`, naming the file. */
 export async function openWeights(folder: string): Promise<Weights> {
-  const single = join(folder, SINGLE)
-  const index = join(folder, INDEX)
-  if ((await pathKind(single)) === 'file') {
-    const file = await real(single)
-    return collect(folder, [{ file, entries: (await readSafetensorsHeader(file)).entries.values() }])
+  for (const [single, index] of [
+    [SINGLE, INDEX],
+    [TORCH_SINGLE, TORCH_INDEX],
+  ] as const) {
+    if ((await pathKind(join(folder, single))) === 'file') {
+      const part = await openPart(join(folder, single))
+      return collect(folder, [{ ...part, entries: part.entries.values() }])
+    }
+    if ((await pathKind(join(folder, index))) === 'file')
+      return collect(folder, await openShards(folder, join(folder, index)))
   }
-  if ((await pathKind(index)) === 'file') return collect(folder, await openShards(folder, index))
   throw await noWeights(folder)
 }
 
+/** A tensor of a file, and where it lies. */
+interface Listing {
+  readonly name: string
+  readonly dtype: DType | ListedDType
+  /** @throws {LowrankError} `unsupported` where lowrank cannot take it as it lies. */
+  ref(): WeightRef
+}
+
 interface Part {
-  file: string
-  entries: Iterable<TensorEntry>
+  /** Real path. */
+  readonly file: string
+  readonly entries: Iterable<Listing>
+}
+
+/** Opens a file by its listed name: behind a symlink it may have another. */
+async function openPart(listed: string): Promise<{ file: string; entries: ReadonlyMap<string, Listing> }> {
+  const file = await real(listed)
+  const list = <T extends TensorEntry | TorchEntry>(
+    entries: ReadonlyMap<string, T>,
+    refOfEntry: (file: string, entry: T) => WeightRef,
+  ): Map<string, Listing> =>
+    new Map(
+      Array.from(entries, ([name, entry]) => [name, { name, dtype: entry.dtype, ref: () => refOfEntry(file, entry) }]),
+    )
+  const entries = isTorchName(listed)
+    ? list((await readTorchHeader(file)).entries, torchRef)
+    : list((await readSafetensorsHeader(file)).entries, refOf)
+  return { file, entries }
 }
 
 function collect(folder: string, parts: Part[]): Weights {
   const refs = new Map<string, WeightRef>()
-  const unreadable = new Map<string, TensorEntry & { file: string }>()
-  for (const { file, entries } of parts)
+  const unreadable = new Map<string, Listing>()
+  for (const { entries } of parts)
     for (const entry of entries) {
-      if (isReadable(entry.dtype)) refs.set(entry.name, refOf(file, entry))
-      else unreadable.set(entry.name, { ...entry, file })
+      if (isReadable(entry.dtype)) refs.set(entry.name, entry.ref())
+      else unreadable.set(entry.name, entry)
     }
   const ref = (name: string): WeightRef => {
-    const found = refs.get(name)
+    const found = refs.get(name) ?? unreadable.get(name)?.ref()
     if (found !== undefined) return found
-    const odd = unreadable.get(name)
-    if (odd !== undefined) return refOf(odd.file, odd)
     throw missingTensor(name, folder, refs.keys())
   }
   return {
@@ -80,8 +111,7 @@ async function openShards(folder: string, index: string): Promise<Part[]> {
       throw new LowrankError('missing', `${index} names the shard ${shard}, which is not in ${folder}`, {
         file: listed,
       })
-    const file = await real(listed)
-    const { entries } = await readSafetensorsHeader(file)
+    const { file, entries } = await openPart(listed)
     const wanted = names.map((name) => {
       const entry = entries.get(name)
       if (entry === undefined) throw missingTensor(name, file, entries.keys())
@@ -108,7 +138,8 @@ export function parseWeightIndex(json: unknown, file: string): Map<string, strin
     const path = normalize(shard)
     if (isAbsolute(path) || path.split(sep).includes('..') || /[\0\\]/.test(shard))
       throw bad('outside the model folder')
-    if (!shard.endsWith('.safetensors')) throw bad('which is not a safetensors file')
+    const ending = file.endsWith(TORCH_INDEX) ? '.bin' : '.safetensors'
+    if (!shard.endsWith(ending)) throw bad(`which is not a ${ending} file`)
     found.set(name, path)
   }
   return found
@@ -117,17 +148,7 @@ export function parseWeightIndex(json: unknown, file: string): Map<string, strin
 async function noWeights(folder: string): Promise<LowrankError> {
   if ((await pathKind(folder)) !== 'folder')
     return new LowrankError('missing', `there is no model folder ${folder}`, { file: folder })
-  for (const name of TORCH)
-    if ((await pathKind(join(folder, name))) !== undefined)
-      return new LowrankError(
-        'unsupported',
-        `${join(folder, name)} is a torch file, which can run code; lowrank reads safetensors`,
-        {
-          file: join(folder, name),
-          suggestion: 'save the model with save_pretrained(…, safe_serialization=True)',
-        },
-      )
-  return new LowrankError('missing', `${folder} has no ${SINGLE} and no ${INDEX}`, { file: folder })
+  return new LowrankError('missing', `${folder} has no ${SINGLE}, no ${INDEX} and no ${TORCH_SINGLE}`, { file: folder })
 }
 
 async function real(path: string): Promise<string> {

@@ -5,20 +5,22 @@
 import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { COMPANION_FILES } from '../formats/model-files.ts'
-import { parseWeightIndex } from '../formats/weights-folder.ts'
+import { ADAPTER_CONFIG, ADAPTER_TENSORS, ADAPTER_TORCH } from '../formats/peft-folder.ts'
+import { parseWeightIndex, TORCH_INDEX, TORCH_SINGLE } from '../formats/weights-folder.ts'
 import { fileError, pathKind, readBounded, readJson, systemCode } from '../support/files.ts'
 
 /** Files beside the weights that are used where a repository has them. */
-export const SMALL_FILES = [
-  'config.json',
-  ...COMPANION_FILES,
-  'chat_template.json',
-  'adapter_config.json',
-  'model.safetensors.index.json',
-] as const
-/** Weights in one file: of a model, of an adapter. */
-export const WHOLE_WEIGHTS = ['model.safetensors', 'adapter_model.safetensors'] as const
-export const INDEX = 'model.safetensors.index.json'
+export const SMALL_FILES = ['config.json', ...COMPANION_FILES, 'chat_template.json', ADAPTER_CONFIG] as const
+/** Weights in one file (of a model, of an adapter), and the index of those in several. */
+export interface WeightNames {
+  readonly whole: readonly string[]
+  readonly index: string
+}
+/** In the order of preference: old torch files are taken where there is nothing else. */
+export const WEIGHTS: readonly WeightNames[] = [
+  { whole: ['model.safetensors', ADAPTER_TENSORS], index: 'model.safetensors.index.json' },
+  { whole: [TORCH_SINGLE, ADAPTER_TORCH], index: TORCH_INDEX },
+]
 
 const COMMIT = /^[0-9a-f]{40}$/
 
@@ -64,20 +66,22 @@ async function readRef(file: string): Promise<string | undefined> {
 
 async function hasWeights(folder: string): Promise<boolean> {
   const has = async (name: string): Promise<boolean> => (await pathKind(join(folder, name))) === 'file'
-  if (await has('adapter_config.json')) return has('adapter_model.safetensors')
+  if (await has(ADAPTER_CONFIG)) return (await has(ADAPTER_TENSORS)) || (await has(ADAPTER_TORCH))
   if (!(await has('config.json'))) return false
-  if (await has('model.safetensors')) return true
-  if (!(await has(INDEX))) return false
-  const index = join(folder, INDEX)
-  for (const shard of new Set(parseWeightIndex(await readJson(index), index).values()))
-    if (!(await has(shard))) return false
-  return true
+  for (const { whole, index } of WEIGHTS) {
+    for (const name of whole) if (await has(name)) return true
+    if (!(await has(index))) continue
+    const file = join(folder, index)
+    const shards = [...new Set(parseWeightIndex(await readJson(file), file).values())]
+    if ((await Promise.all(shards.map(has))).every((there) => there)) return true
+  }
+  return false
 }
 
 /** Each small file is there, or known not to exist in the repository (huggingface_hub notes that as an empty file). */
 async function isComplete(folder: string, absent: string): Promise<boolean> {
   const names = new Set([...(await list(folder)), ...(await list(absent))])
-  if (names.has('adapter_model.safetensors') && names.has('adapter_config.json')) return true
+  if (names.has(ADAPTER_CONFIG) && (names.has(ADAPTER_TENSORS) || names.has(ADAPTER_TORCH))) return true
   return ['tokenizer.json', 'tokenizer_config.json', 'generation_config.json'].every((name) => names.has(name))
 }
 

@@ -133,6 +133,29 @@ describe('resolveModel', () => {
     expect((await readdir(folder)).sort()).toEqual(Object.keys(files))
     expect(await resolve('org/model', { offline: true })).toMatchObject({ source: 'cache' })
   })
+
+  it('downloads the torch files of old repositories that have nothing else', async () => {
+    const index = { weight_map: { w: 'pytorch_model-1.bin' } }
+    hub.repositories['org/old'] = {
+      ...plain(),
+      files: { 'adapter_config.json': text('{}'), 'adapter_model.bin': large(weights(1)) },
+    }
+    hub.repositories['org/model'] = {
+      ...plain(),
+      files: {
+        'config.json': text('{}'),
+        'pytorch_model.bin.index.json': text(JSON.stringify(index)),
+        'pytorch_model-1.bin': large(weights(2)),
+      },
+    }
+    const adapter = await resolve('org/old')
+    expect(await readFile(join(adapter.folder, 'adapter_model.bin'))).toEqual(weights(1))
+    const model = await resolve('org/model')
+    expect(await readFile(join(model.folder, 'pytorch_model-1.bin'))).toEqual(weights(2))
+    const before = downloads().length
+    expect((await resolve('org/model')).folder).toBe(model.folder)
+    expect(downloads()).toHaveLength(before)
+  })
 })
 
 describe('a connection that breaks', () => {
@@ -252,12 +275,12 @@ describe('what is refused', () => {
     expect(await readdir(home)).toEqual([])
   })
 
-  it('torch weights, by name', async () => {
+  it('weights in files of other programs, by name', async () => {
     hub.repositories['org/model'] = {
       ...plain(),
-      files: { 'config.json': text('{}'), 'pytorch_model.bin': large(weights(1)) },
+      files: { 'config.json': text('{}'), 'consolidated.00.pth': large(weights(1)) },
     }
-    await expect(resolve('org/model')).rejects.toMatchObject({ code: 'unsupported', message: /pytorch_model.bin/ })
+    await expect(resolve('org/model')).rejects.toMatchObject({ code: 'unsupported', message: /consolidated.00.pth/ })
   })
 
   it('a hub that cannot be reached, unless the weights are there already', async () => {

@@ -1,6 +1,6 @@
 /**
  * @file Downloads what lowrank uses of a model repository into the Hugging Face cache: configuration, tokenizer,
- * safetensors; never torch files.
+ * weights: safetensors, or the torch files of old repositories that have nothing else.
  * Must not know how a model argument was written.
  */
 import { copyFile, mkdir, symlink } from 'node:fs/promises'
@@ -9,7 +9,7 @@ import { parseWeightIndex } from '../formats/weights-folder.ts'
 import { writeFileAtomic } from '../support/atomic-write.ts'
 import { LowrankError } from '../support/errors.ts'
 import { fileError, pathKind, readJson, systemCode } from '../support/files.ts'
-import { INDEX, repositoryFolder, SMALL_FILES, type Snapshot, WHOLE_WEIGHTS } from './cache.ts'
+import { repositoryFolder, SMALL_FILES, type Snapshot, WEIGHTS, type WeightNames } from './cache.ts'
 import type { RemoteFile, RemoteModel, Subject } from './client.ts'
 import { type DownloadContext, downloadBlob } from './download.ts'
 import type { HubSettings } from './settings.ts'
@@ -42,20 +42,21 @@ export interface SnapshotOptions {
 
 /**
  * Brings a revision into the cache and returns its snapshot folder. Files that are there are not fetched again.
- * @throws {LowrankError} `missing`, `network`, `unsupported` (torch weights only), `io`, `stopped`.
+ * @throws {LowrankError} `missing`, `network`, `unsupported` (weights in files that are not read), `io`, `stopped`.
  */
 export async function downloadSnapshot(options: SnapshotOptions): Promise<Snapshot> {
   const { settings, subject, model } = options
   const small = pick(model, SMALL_FILES)
-  refuseWithoutWeights(model)
+  const names = weightNames(model)
   const repository = repositoryFolder(settings.cache, subject.id)
   const folder = join(repository, 'snapshots', model.commit)
   const fetcher = new Fetcher(repository, folder, model, options)
+  const whole = pick(model, names.whole)
   // The index is small and says which weights there are: everything but the weights comes first.
-  const index = pick(model, WHOLE_WEIGHTS).length === 0 ? pick(model, [INDEX]) : []
+  const index = whole.length === 0 ? pick(model, [names.index]) : []
   for (const file of index) await fetcher.fetch(file)
-  const weights = index.length === 0 ? pick(model, WHOLE_WEIGHTS) : await shardsOf(model, folder)
-  await fetcher.fetchAll([...small.filter((file) => file.path !== INDEX || index.length > 0), ...weights])
+  const weights = index.length === 0 ? whole : await shardsOf(model, folder, names.index)
+  await fetcher.fetchAll([...small, ...index, ...weights])
   await noteAbsent(repository, model)
   if (subject.revision !== model.commit) await writeRef(repository, subject.revision, model.commit)
   options.onEvent?.({ type: 'download-done', id: subject.id, folder })
@@ -115,13 +116,15 @@ function pick(model: RemoteModel, names: readonly string[]): RemoteFile[] {
   return model.files.filter((file) => names.includes(file.path))
 }
 
-function refuseWithoutWeights(model: RemoteModel): void {
-  if (pick(model, [...WHOLE_WEIGHTS, INDEX]).length > 0) return
+/** The kind of weights to take: the first that the repository has. */
+function weightNames(model: RemoteModel): WeightNames {
+  const found = WEIGHTS.find(({ whole, index }) => pick(model, [...whole, index]).length > 0)
+  if (found) return found
   const torch = model.files.find((file) => /\.(bin|pt|pth)$/.test(file.path))
   if (torch !== undefined)
     throw new LowrankError(
       'unsupported',
-      `${model.id} has its weights only as the torch file ${torch.path}, which can run code`,
+      `${model.id} has its weights only as ${torch.path}, which is no file of transformers or PEFT`,
       {
         field: model.id,
         suggestion: 'use a model or revision with safetensors',
@@ -130,13 +133,13 @@ function refuseWithoutWeights(model: RemoteModel): void {
   throw new LowrankError('missing', `${model.id} has no safetensors weights`, { field: model.id })
 }
 
-async function shardsOf(model: RemoteModel, folder: string): Promise<RemoteFile[]> {
-  const file = join(folder, INDEX)
+async function shardsOf(model: RemoteModel, folder: string, index: string): Promise<RemoteFile[]> {
+  const file = join(folder, index)
   const shards = new Set(parseWeightIndex(await readJson(file), file).values())
   return [...shards].sort().map((shard) => {
     const [found] = pick(model, [shard])
     if (found === undefined)
-      throw new LowrankError('missing', `${model.id}: ${INDEX} names the shard ${shard}, which the repository lacks`, {
+      throw new LowrankError('missing', `${model.id}: ${index} names the shard ${shard}, which the repository lacks`, {
         file,
       })
     return found
