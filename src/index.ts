@@ -5,6 +5,7 @@
 
 export { EMBEDDED } from './run/base-folder.ts'
 export { openChat } from './run/chat.ts'
+export { convert } from './run/convert.ts'
 export { evaluate } from './run/evaluate.ts'
 export { generate } from './run/generate.ts'
 export { inspect } from './run/inspect.ts'
@@ -13,6 +14,7 @@ export { mergeAdapter } from './run/merge.ts'
 export { train } from './run/train.ts'
 export type {
   ChatSession,
+  ConvertResult,
   EvalResult,
   GenerateEvent,
   GenerateResult,

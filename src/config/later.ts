@@ -10,17 +10,5 @@ export const laterOptions: ReadonlySet<string> = new Set([
 ])
 
 export const laterVerbs: ReadonlySet<string> = new Set([
-  ...[
-    'classify',
-    'embed',
-    'study',
-    'combine',
-    'extract',
-    'truncate',
-    'diff',
-    'factorize',
-    'convert',
-    'serve',
-    'studio',
-  ],
+  ...['classify', 'embed', 'study', 'combine', 'extract', 'truncate', 'diff', 'factorize', 'serve', 'studio'],
 ])

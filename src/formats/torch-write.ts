@@ -91,7 +91,7 @@ function zip(entries: readonly (readonly [string, Uint8Array])[], file: string):
     const title = Buffer.from(name)
     const unpadded = at + 30 + title.length + 4
     const padding = (ALIGNMENT - (unpadded % ALIGNMENT)) % ALIGNMENT
-    const facts = [0, 0, ...u32(0), ...u32(crc32(bytes)), ...u32(bytes.length), ...u32(bytes.length)]
+    const facts = [...u32(0), ...u32(0), ...u32(crc32(bytes)), ...u32(bytes.length), ...u32(bytes.length)]
     const length = u16(title.length)
     const extra = Uint8Array.of(0x46, 0x42, ...u16(padding)) // torch's own field for padding
     const local = Uint8Array.of(...u32(0x04034b50), 0, 0, ...facts, ...length, ...u16(extra.length + padding))

@@ -159,7 +159,9 @@ function savedModules({ whole, layers }: LoralibState): string[] {
 
 function taskOf({ whole, layers }: LoralibState): TaskType | null {
   if (whole.some((name) => /^(classifier|score)\./.test(name))) return 'SEQ_CLS'
-  return layers.every(({ path }) => /^(transformer\.h|model\.layers)\.\d+\./.test(path)) ? 'CAUSAL_LM' : null
+  return layers.every(({ path }) => /^(transformer\.(h|wte|wpe)|model\.(layers|embed_tokens))\b/.test(path))
+    ? 'CAUSAL_LM'
+    : null
 }
 
 function commonest(values: readonly number[]): number {

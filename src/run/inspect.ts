@@ -1,17 +1,20 @@
 /**
- * @file `inspect`: what a model folder, adapter, checkpoint, run folder or safetensors file is. Reads headers, no weights.
+ * @file `inspect`: what a model folder, adapter, checkpoint, run folder, safetensors or torch file is. Reads headers, no weights.
  * Must not know a terminal.
  */
 import { basename, join, resolve } from 'node:path'
 import { resolveOptions } from '../config/resolve.ts'
 import type { InspectOptions } from '../config/verbs/index.ts'
-import { ADAPTER_CONFIG, ADAPTER_TENSORS, readPeftConfig } from '../formats/peft-folder.ts'
+import { isLoralib } from '../formats/loralib.ts'
+import { ADAPTER_CONFIG, adapterTensorsFile, readPeftConfig } from '../formats/peft-folder.ts'
 import { readSafetensorsHeader } from '../formats/tensor-files.ts'
+import { isTorchName, readTorchHeader } from '../formats/torch-file.ts'
 import { openWeights } from '../formats/weights-folder.ts'
 import { isLowrankError, LowrankError } from '../support/errors.ts'
 import { pathKind } from '../support/files.ts'
 import { baseFolder } from './base-folder.ts'
 import { adapterFacts, modelFacts, runFacts } from './inspect/facts.ts'
+import { loralibFacts } from './inspect/loralib.ts'
 import { type Listed, summarize } from './inspect/tensors.ts'
 import type { InspectResult } from './types.ts'
 
@@ -41,14 +44,31 @@ async function findPath(path: string, revision: string | undefined): Promise<str
 type Found = InspectResult & { listed: Listed[] }
 
 async function inspectFile(path: string): Promise<Found> {
-  if (/\.(bin|pt|pth|pkl|ckpt)$/i.test(path))
-    throw new LowrankError('unsupported', `${path} is a torch file, which can run code; lowrank reads safetensors`, {
-      file: path,
-    })
+  const { kind, listed, metadata } = isTorchName(path) ? await listTorch(path) : await listSafetensors(path)
+  const base = { kind, path, architecture: null, ...summarize(listed), listed, ...metadata }
+  if (!isLoralib(listed.map(({ name }) => name))) return base
+  return { ...base, kind: 'loralib', architecture: 'LoRA', trainable: base.parameters, loralib: loralibFacts(listed) }
+}
+
+interface ListedFile {
+  kind: InspectResult['kind']
+  listed: Listed[]
+  metadata: Pick<InspectResult, 'metadata'>
+}
+
+async function listSafetensors(path: string): Promise<ListedFile> {
   const { entries, metadata } = await readSafetensorsHeader(path)
-  const listed = [...entries.values()]
-  const base = { kind: 'safetensors', path, architecture: null, ...summarize(listed), listed } as const
-  return Object.keys(metadata).length === 0 ? base : { ...base, metadata }
+  return {
+    kind: 'safetensors',
+    listed: [...entries.values()],
+    metadata: Object.keys(metadata).length === 0 ? {} : { metadata },
+  }
+}
+
+async function listTorch(path: string): Promise<ListedFile> {
+  const { entries, format, others } = await readTorchHeader(path)
+  const metadata = { format: `torch, ${format}`, ...(others.length > 0 ? { 'other entries': others.join(', ') } : {}) }
+  return { kind: 'torch', listed: [...entries.values()], metadata: { metadata } }
 }
 
 async function inspectFolder(path: string): Promise<Found> {
@@ -78,8 +98,8 @@ async function inspectModel(path: string): Promise<Found> {
 
 async function inspectAdapter(path: string): Promise<Found> {
   const adapter = adapterFacts(await readPeftConfig(path))
-  const { entries } = await readSafetensorsHeader(join(path, ADAPTER_TENSORS))
-  const listed = [...entries.values()]
+  const file = await adapterTensorsFile(path)
+  const { listed } = isTorchName(file) ? await listTorch(file) : await listSafetensors(file)
   const summary = summarize(listed)
   return {
     kind: 'adapter',

@@ -2,7 +2,7 @@
  * @file `merge`: a base with one or several adapters folded in, as a plain Hugging Face folder. Tensors go through memory
  * one at a time. Must not know a terminal, or the maths of a merge.
  */
-import { copyFile, readdir } from 'node:fs/promises'
+import { copyFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { adapterSpecs } from '../config/options/model.ts'
 import { resolveOptions } from '../config/resolve.ts'
@@ -10,13 +10,12 @@ import type { MergeOptions } from '../config/verbs/index.ts'
 import type { LazyTensor } from '../formats/tensor-files.ts'
 import { planMerge } from '../peft/merge-model.ts'
 import { writeFileAtomic, writeFolderAtomic } from '../support/atomic-write.ts'
-import { LowrankError } from '../support/errors.ts'
-import { fileError, pathKind } from '../support/files.ts'
 import { adapterFolder } from './adapters.ts'
 import type { Watched } from './evaluate.ts'
 import { refuseInputs } from './keep-inputs.ts'
 import { mergedShards, mergedWeights } from './merged-shards.ts'
 import { copySmallFiles } from './model-files.ts'
+import { refuseOccupied } from './occupied.ts'
 import { type OpenWithAdapters, openWithAdapters } from './open-for-use.ts'
 import type { MergeResult } from './types.ts'
 import { writeWeights } from './write-weights.ts'
@@ -70,23 +69,6 @@ async function writeConfig({ base }: OpenWithAdapters, untied: boolean, folder: 
   if (!untied) return await copyFile(from, to)
   const json = { ...base.model.raw.json(), tie_word_embeddings: false }
   await writeFileAtomic(to, `${JSON.stringify(json, null, 2)}\n`)
-}
-
-async function refuseOccupied(output: string, overwrite: boolean): Promise<void> {
-  const kind = await pathKind(output)
-  if (kind === undefined) return
-  if (kind === 'file')
-    throw new LowrankError('usage', `${output} is a file, not a folder`, { file: output, field: 'output' })
-  if (overwrite) return
-  const names = await readdir(output).catch((error: unknown) => {
-    throw fileError(error, output, 'read')
-  })
-  if (names.length === 0) return
-  throw new LowrankError('usage', `the output folder ${output} is not empty`, {
-    file: output,
-    field: 'output',
-    suggestion: 'name another one, or give --overwrite',
-  })
 }
 
 async function adapterFolders(inputs: Parameters<typeof adapterSpecs>[0]): Promise<string[]> {

@@ -125,6 +125,20 @@ export interface MergeResult {
   seconds: number
 }
 
+export interface ConvertResult {
+  output: string
+  from: 'peft' | 'loralib'
+  to: 'peft' | 'loralib'
+  /** Layers with an update. */
+  modules: number
+  tensors: number
+  /** Of most layers, as PEFT's config has them. */
+  rank: number
+  alpha: number
+  /** What a person should know: what was assumed, what the other format does not hold. */
+  notes: string[]
+}
+
 // ── tools ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 export type QuickstartEvent =
@@ -183,7 +197,7 @@ export interface ErrorReport {
 // ── inspect ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
 export interface InspectResult {
-  kind: 'model' | 'adapter' | 'checkpoint' | 'run' | 'safetensors'
+  kind: 'model' | 'adapter' | 'checkpoint' | 'run' | 'safetensors' | 'torch' | 'loralib'
   path: string
   /** Class of the config (`LlamaForCausalLM`), method of an adapter (`LORA`), or null for a bare file. */
   architecture: string | null
@@ -202,6 +216,7 @@ export interface InspectResult {
   model?: ModelFacts
   adapter?: AdapterFacts
   run?: RunFacts
+  loralib?: LoralibFacts
   /** Every tensor, where it was asked for. */
   list?: { name: string; dtype: string; shape: number[]; bytes: number }[]
   metadata?: Record<string, string>
@@ -243,6 +258,24 @@ export interface AdapterFacts {
   /** Options that are on besides: `DoRA`, `rsLoRA`, `bias all`, … */
   extras: string[]
   warnings: string[]
+}
+
+/** A state file of microsoft/LoRA. */
+export interface LoralibFacts {
+  /** Of most layers; of a fused one, the rank of each part. */
+  rank: number
+  /** Layers with an update, by the last part of their name: `query × 12`. */
+  modules: string[]
+  /** Of them, those with several parts (MergedLinear). */
+  fused: number
+  /** Biases saved besides. */
+  biases: number
+  /** Tensors of modules that were trained whole: a classifier's head. */
+  head: string[]
+  /** What the file does not hold and a conversion needs. */
+  missing: string[]
+  /** Why it cannot be converted. */
+  problems: string[]
 }
 
 export interface RunFacts {

@@ -14,6 +14,7 @@ const faces: { [V in VerbName]: () => Promise<VerbFace<V>> } = {
   generate: async () => (await import('./generate.ts')).generateFace,
   chat: async () => (await import('./chat.ts')).chatFace,
   merge: async () => (await import('./merge.ts')).mergeFace,
+  convert: async () => (await import('./convert.ts')).convertFace,
   inspect: async () => (await import('./inspect.ts')).inspectFace,
   doctor: async () => (await import('./doctor.ts')).doctorFace,
   bench: async () => (await import('./bench.ts')).benchFace,

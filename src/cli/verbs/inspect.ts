@@ -28,6 +28,7 @@ export function inspectPage(result: InspectResult, palette: Palette): string {
     ...modelLines(result),
     ...adapterLines(result),
     ...runLines(result),
+    ...loralibLines(result),
     ...Object.entries(result.metadata ?? {})
       .slice(0, 8)
       .map(([key, value]): [string, string] => [key, value.slice(0, 80)]),
@@ -64,6 +65,26 @@ function adapterLines({ adapter }: InspectResult): [string, string][] {
     ['base', adapter.base ?? 'not named'],
     ['settings', settings.join(', ')],
     ['targets', names],
+  ]
+}
+
+function loralibLines({ loralib, path }: InspectResult): [string, string][] {
+  if (loralib === undefined) return []
+  const { rank, modules, fused, biases, head, missing, problems } = loralib
+  const besides = [
+    ...(fused > 0 ? [`${fused} of them fused (MergedLinear)`] : []),
+    ...(biases > 0 ? [`${count(biases)} biases`] : []),
+  ]
+  return [
+    ['saved by', 'microsoft/LoRA (loralib)'],
+    ['settings', [`rank ${rank}`, ...besides].join(', ')],
+    ['modules', modules.join(', ')],
+    ['head', head.length > 0 ? head.join(', ') : 'none'],
+    ['not in it', missing.join('; ')],
+    ...problems.map((problem): [string, string] => ['problem', problem]),
+    ...(problems.length > 0
+      ? []
+      : [['convert', `lowrank convert ${path} --from loralib --alpha N --output FOLDER`] satisfies [string, string]]),
   ]
 }
 

@@ -2,6 +2,7 @@
 import type { z } from 'zod'
 import type { VerbName } from '../summaries.ts'
 import type { VerbSpec } from '../verb.ts'
+import { convertVerb } from './convert.ts'
 import { benchVerb, doctorVerb, inspectVerb, quickstartVerb, schemaVerb } from './tools.ts'
 import { trainVerb } from './train.ts'
 import { chatVerb, evalVerb, generateVerb, mergeVerb } from './use.ts'
@@ -13,6 +14,7 @@ export const verbs = {
   generate: generateVerb,
   chat: chatVerb,
   merge: mergeVerb,
+  convert: convertVerb,
   inspect: inspectVerb,
   doctor: doctorVerb,
   bench: benchVerb,
@@ -32,6 +34,7 @@ export type EvalOptions = InputOf<'eval'>
 export type GenerateOptions = InputOf<'generate'>
 export type ChatOptions = InputOf<'chat'>
 export type MergeOptions = InputOf<'merge'>
+export type ConvertOptions = InputOf<'convert'>
 export type InspectOptions = InputOf<'inspect'>
 export type DoctorOptions = InputOf<'doctor'>
 export type BenchOptions = InputOf<'bench'>
@@ -40,3 +43,4 @@ export type TrainSettings = OutputOf<'train'>
 export type EvalSettings = OutputOf<'eval'>
 export type GenerateSettings = OutputOf<'generate'>
 export type ChatSettings = OutputOf<'chat'>
+export type ConvertSettings = OutputOf<'convert'>

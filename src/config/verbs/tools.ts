@@ -101,7 +101,18 @@ export const benchVerb = verb(
   },
 )
 
-const described = ['train', 'eval', 'generate', 'chat', 'merge', 'quickstart', 'inspect', 'doctor', 'bench'] as const
+const described = [
+  'train',
+  'eval',
+  'generate',
+  'chat',
+  'merge',
+  'convert',
+  'quickstart',
+  'inspect',
+  'doctor',
+  'bench',
+] as const
 
 export const schemaVerb = verb(
   'schema',
