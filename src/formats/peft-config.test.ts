@@ -56,10 +56,11 @@ describe('parsePeftLoraConfig', () => {
   })
 
   it('takes null as not set, drops unknown keys with one warning', () => {
-    const { config, ignored, warnings } = parse({ r: null, lora_dropout: null, new_b: 1, new_a: 2, runtime_config: {} })
-    expect([config.r, config.lora_dropout]).toEqual([8, 0])
-    expect(ignored).toEqual(['new_b', 'new_a', 'runtime_config'])
-    expect(warnings).toEqual(["a.json: ignored new_a, new_b, runtime_config, which PEFT's LoraConfig does not have"])
+    const { config, ignored, warnings } = parse({ use_dora: null, new_b: 1, new_a: 2, runtime_config: {} })
+    expect(config.use_dora).toBe(false)
+    expect(ignored).toEqual(['new_b', 'new_a'])
+    expect(warnings).toEqual(["a.json: ignored new_a, new_b, which PEFT's LoraConfig does not have"])
+    expect(parsePeftLoraConfig({ r: null }, 's.json', { partial: true }).config.r).toBe(8)
   })
 
   it('reads settings without a method, and names the nearest key there', () => {

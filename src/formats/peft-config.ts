@@ -104,13 +104,32 @@ export function parsePeftLoraConfig(
   const given: Partial<PeftLoraConfig> = {}
   const ignored: string[] = []
   for (const [key, value] of Object.entries(json)) {
+    if (key === RUNTIME) continue
     if (!isFieldName(key)) ignored.push(key)
     else if (value !== null) parseField(given, key, value, file)
+    else if (NEVER_NULL.has(key) && options.partial !== true) throw nullField(key, file)
   }
   const config = loraConfig(given)
   refuseUnsupported(config, file)
   refuseConflicts(config, file)
   return { config, given, ignored, warnings: warnIgnored(ignored, options.partial === true ? fieldNames() : [], file) }
+}
+
+/** Settings of one process, which PEFT neither saves nor reads. */
+const RUNTIME = 'runtime_config'
+
+/** PEFT computes with these as they stand, and fails on null; all others mean by null that they are not set. */
+const NEVER_NULL: ReadonlySet<LoraFieldName> = new Set([
+  ...(['r', 'lora_alpha', 'lora_dropout', 'bias', 'rank_pattern', 'alpha_pattern'] as const),
+])
+
+function nullField(field: LoraFieldName, file: string): LowrankError {
+  const usual = JSON.stringify(LORA_FIELDS[field].default)
+  return new LowrankError('config', `${file}: ${field} is null, which PEFT cannot read either`, {
+    file,
+    field,
+    suggestion: `leave it out for ${usual}, or give its value`,
+  })
 }
 
 /** The text PEFT's save_pretrained writes: 41 keys, sorted; `inference_mode` is always true on disk. */
