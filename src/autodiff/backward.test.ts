@@ -112,6 +112,20 @@ describe('reverse mode', () => {
     expect(dy).toBe(g.expand(g.scalar(0), { shape: [3] }))
   })
 
+  it('counts a weight that a composite uses beside what was made of it once a use', () => {
+    const g = newBuilder()
+    const [ids, labels] = ['ids', 'labels'].map((name) => g.feed(name, { dtype: 'i64', shape: ['n'] }))
+    const weight = g.state('embed', [5, 4]) // an embedding, and the head tied to it
+    if (!ids || !labels) throw new Error('no feeds')
+    const hidden = g.exp(g.gather(weight, ids))
+    const loss = g.sum(g.linearCrossEntropy(hidden, weight, labels), { axes: [0] })
+    const [gradient] = gradients(g, loss, [weight])
+    const graph = graphOf([['gradient', gradient ?? loss]])
+    // One path through the rows, by the fused rule, and one through the head's weight.
+    expect(graph.nodes.filter((n) => n.op === 'scatterAdd').length).toBe(1)
+    expect(graph.nodes.filter((n) => n.op === 'linearCrossEntropyGrad').length).toBe(1)
+  })
+
   it('adds up every use, and goes through a wanted node to those before it', () => {
     const g = newBuilder()
     const x = g.state('x', [2])

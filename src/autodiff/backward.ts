@@ -22,16 +22,17 @@ export function gradients(g: Builder, loss: Node, wanted: readonly Node[]): Node
 
 /**
  * Cotangents of `wanted` when the output has cotangent `dy`; absent where the output does not depend on them. A wanted
- * node that depends on another passes its cotangent on, unless `wanted` is all there is to differentiate by (`closed`).
+ * node that depends on another passes its cotangent on.
+ * @param leaves nothing below these is looked at, so no cotangent goes past them
  */
 export function pullback(
   g: Builder,
   output: Node,
   dy: Node,
   wanted: readonly Node[],
-  { closed = false } = {},
+  leaves: ReadonlySet<Node> = new Set(),
 ): Map<Node, Node> {
-  const order = topological([output])
+  const order = topological([output], leaves)
   const kept = new Set(wanted)
   const active = dependents(order, kept)
   const cotangents = new Map<Node, Node>()
@@ -39,7 +40,7 @@ export function pullback(
   cotangents.set(output, dy)
   for (const node of order.reverse()) {
     const cotangent = cotangents.get(node)
-    if (!cotangent || !active.has(node) || (closed && kept.has(node))) continue
+    if (!cotangent || !active.has(node) || leaves.has(node)) continue
     g.during('backward', node.scope, () => {
       for (const [input, contribution] of inputCotangents(g, node, cotangent, active)) {
         const sum = cotangents.get(input)
@@ -88,7 +89,8 @@ function compositeCotangents(
   })
   if (left.length > 0) {
     const expansion = definition.expand(g, namedInputs(definition.inputs, node.inputs), node.params as never)
-    out.push(...pullback(g, expansion, dy, left, { closed: true }))
+    // Its inputs end the expansion: one of `left` may lie below another, as a tied head's weight lies below its rows.
+    out.push(...pullback(g, expansion, dy, left, new Set(node.inputs)))
   }
   return out
 }

@@ -19,8 +19,11 @@ export function graphOf(outputs: Iterable<readonly [string, Node]>): Graph {
   return { nodes, inputs, outputs: named }
 }
 
-/** Nodes that `roots` depend on, inputs before users; iterative, since chains are thousands deep. */
-export function topological(roots: readonly Node[]): Node[] {
+/**
+ * Nodes that `roots` depend on, inputs before users; iterative, since chains are thousands deep.
+ * @param leaves nodes whose inputs are not looked at
+ */
+export function topological(roots: readonly Node[], leaves: ReadonlySet<Node> = new Set()): Node[] {
   const order: Node[] = []
   const done = new Set<Node>()
   const stack: { node: Node; next: number }[] = []
@@ -28,7 +31,7 @@ export function topological(roots: readonly Node[]): Node[] {
     if (done.has(root)) continue
     stack.push({ node: root, next: 0 })
     for (let top = stack.at(-1); top; top = stack.at(-1)) {
-      const input = top.node.inputs[top.next++]
+      const input = leaves.has(top.node) ? undefined : top.node.inputs[top.next++]
       if (input) {
         if (!done.has(input)) stack.push({ node: input, next: 0 })
         continue
