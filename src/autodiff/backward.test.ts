@@ -64,12 +64,10 @@ describe('reverse mode', () => {
         %8 = crossEntropyGrad(%2, labels, %7) : f32[rows, 4]
         # backward head
         %9 = matmul(x, A, transB=true, alpha=1) : f32[rows, 2]
-        %10 = mul(%9, 0.5) : f32[rows, 2]
-        %11 = matmul(%8, B, alpha=1) : f32[rows, 2]
-        %12 = matmul(%8, %10, transA=true, alpha=1) : f32[4, 2]
-        %13 = mul(%11, 0.5) : f32[rows, 2]
-        %14 = matmul(%13, x, transA=true, alpha=1) : f32[2, 8]
-        return loss=%4, dA=%14, dB=%12
+        %10 = matmul(%8, B, alpha=0.5) : f32[rows, 2]
+        %11 = matmul(%8, %9, transA=true, alpha=0.5) : f32[4, 2]
+        %12 = matmul(%10, x, transA=true, alpha=1) : f32[2, 8]
+        return loss=%4, dA=%12, dB=%11
       }
       "
     `)

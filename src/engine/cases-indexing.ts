@@ -45,6 +45,17 @@ export const indexingCases: readonly EngineCase[] = [
     },
   },
   {
+    name: 'scatterAdd of distinct ids into symbolic rows, and of scalars',
+    runs: [{ n: 5 }],
+    build: ({ g, f32, i64 }) => {
+      const which = i64('ids', [4, 0, 3])
+      return {
+        rows: g.add(f32('own', ['n', 2]), g.scatterAdd(which, f32('x', [3, 2]), { rows: 'n', distinct: true })),
+        scalars: g.scatterAdd(which, f32('line', [3]), { rows: 5, distinct: true }),
+      }
+    },
+  },
+  {
     name: 'takeLast of matrices and stacks',
     runs: [{ n: 3 }],
     build: ({ g, f32, ids }) => ({

@@ -68,10 +68,10 @@ export interface CoreOps {
   pad: Op<['x'], { axis: number; before: number; after: number }>
   concat: Op<'many', { axis: number }>
   // Indexing
-  /** Rows of a table: `[n, …], i64[…i] → [...i, …]`. */
-  gather: Op<['table', 'ids']>
-  /** Adds rows into zeros: `i64[…i], f32[…i, …d] → f32[rows, …d]`. */
-  scatterAdd: Op<['ids', 'updates'], { rows: TensorType['shape'][number] }>
+  /** Rows of a table: `[n, …], i64[…i] → [...i, …]`. `distinct`: no id comes twice, which its derivative may rely on. */
+  gather: Op<['table', 'ids'], NoParams, { distinct: boolean }>
+  /** Adds rows into zeros: `i64[…i], f32[…i, …d] → f32[rows, …d]`. `distinct`: no id comes twice. */
+  scatterAdd: Op<['ids', 'updates'], { rows: TensorType['shape'][number] }, { distinct: boolean }>
   /** One element of the last axis for each row: `f32[…, n], i64[…] → f32[…]`. */
   takeLast: Op<['x', 'ids']>
   oneHot: Op<['ids'], { depth: number }>

@@ -4,18 +4,21 @@ import { at, type CoreDefinition, typeError } from './definition.ts'
 
 export const gather: CoreDefinition<'gather'> = {
   inputs: ['table', 'ids'],
-  optional: {},
+  optional: { distinct: false },
   type(inputs) {
     const [table, ids] = [at(inputs, 0), at(inputs, 1)]
     if (ids.dtype !== 'i64' || table.shape.length === 0) throw typeError('gather', 'a table and i64 ids', inputs)
     return { dtype: table.dtype, shape: [...ids.shape, ...table.shape.slice(1)] }
   },
-  vjp: { table: (g, { table, ids }, dy) => g.scatterAdd(ids, dy, { rows: table.type.shape[0] ?? 1 }), ids: null },
+  vjp: {
+    table: (g, { table, ids }, dy, { distinct }) => g.scatterAdd(ids, dy, { rows: table.type.shape[0] ?? 1, distinct }),
+    ids: null,
+  },
 }
 
 export const scatterAdd: CoreDefinition<'scatterAdd'> = {
   inputs: ['ids', 'updates'],
-  optional: {},
+  optional: { distinct: false },
   type(inputs, { rows }) {
     const [ids, updates] = [at(inputs, 0), at(inputs, 1)]
     const lead = updates.shape.slice(0, ids.shape.length)
@@ -23,7 +26,7 @@ export const scatterAdd: CoreDefinition<'scatterAdd'> = {
       throw typeError('scatterAdd', 'i64 ids and a row for each', inputs)
     return { dtype: updates.dtype, shape: [rows, ...updates.shape.slice(ids.shape.length)] }
   },
-  vjp: { ids: null, updates: (g, { ids }, dy) => g.gather(dy, ids) },
+  vjp: { ids: null, updates: (g, { ids }, dy, { distinct }) => g.gather(dy, ids, { distinct }) },
 }
 
 export const takeLast: CoreDefinition<'takeLast'> = {

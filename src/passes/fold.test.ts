@@ -45,6 +45,22 @@ describe('fold', () => {
     expect(folded(build)).toEqual(['return out=x'])
   })
 
+  it('joins neighbouring cotangents of slices', () => {
+    const parts = (g: Builder, x: Node, ...befores: number[]): Node[] =>
+      befores.map((before) =>
+        g.pad(g.slice(x, { axis: 1, start: before, size: 1 }), { axis: 1, before, after: 3 - before }),
+      )
+    const joined = (...befores: number[]) =>
+      folded((g, x) => parts(g, x, ...befores).reduce((a, b) => g.add(a, b))).filter((line) => !line.includes('slice'))
+    expect(joined(2, 1, 0, 3)).toEqual(['%4 = concat(%2, %1, %0, %3, axis=1) : f32[3, 4]', 'return out=%4'])
+    expect(joined(1, 2)).toEqual([
+      '%2 = concat(%0, %1, axis=1) : f32[3, 2]',
+      '%3 = pad(%2, axis=1, before=1, after=1) : f32[3, 4]',
+      'return out=%3',
+    ])
+    expect(joined(0, 2).at(-2)).toMatch(/add/)
+  })
+
   it('keeps what only looks neutral', () => {
     expect(folded((g, x) => g.sub(0, x))).toEqual(['%0 = sub(0, x) : f32[3, 4]', 'return out=%0'])
     expect(folded((g, x) => g.div(1, x))).toEqual(['%0 = div(1, x) : f32[3, 4]', 'return out=%0'])

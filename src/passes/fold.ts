@@ -10,7 +10,7 @@ import { type Rule, rebuild, rewrite } from './rewrite.ts'
 export function fold(graph: Graph): Graph {
   return rewrite(graph, (g, node, given) => {
     const inputs = narrowOperands(node, given)
-    for (const rule of [scalarArithmetic, neutralOperand, changesNothing, chain]) {
+    for (const rule of [scalarArithmetic, neutralOperand, changesNothing, chain, joinedPads]) {
       const found = rule(g, node, inputs)
       if (found) return found
     }
@@ -110,6 +110,22 @@ const chain: Rule = (g, node, [x]) => {
     return perm.every((axis, i) => axis === i) ? inner : g.transpose(inner, { perm })
   }
   return undefined
+}
+
+/** Cotangents of neighbouring slices: each padded to the whole and added up, they are one concatenation. */
+const joinedPads: Rule = (g, node, [x, y]) => {
+  if (node.op !== 'add' || x?.op !== 'pad' || y?.op !== 'pad' || x.params.axis !== y.params.axis) return undefined
+  const { axis } = x.params
+  if (!sameShape(x.type.shape, y.type.shape)) return undefined
+  const [first, second] = x.params.before <= y.params.before ? [x, y] : [y, x]
+  const [a, b] = [first.inputs[0], second.inputs[0]]
+  if (!a || !b || second.params.before - first.params.before !== a.type.shape[axis]) return undefined
+  const pieces = [a, b].flatMap((piece) =>
+    piece.op === 'concat' && piece.params.axis === axis ? piece.inputs : [piece],
+  )
+  const joined = g.concat(pieces, { axis })
+  const [before, after] = [first.params.before, second.params.after]
+  return before === 0 && after === 0 ? joined : g.pad(joined, { axis, before, after })
 }
 
 /** Whether `x` is a scalar under another shape. */

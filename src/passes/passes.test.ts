@@ -51,12 +51,10 @@ describe('passes, step by step', () => {
         %4 = crossEntropyGrad(%0, labels, %3) : f32[rows, 4]
         # backward head
         %5 = matmul(x, A, transB=true, alpha=1) : f32[rows, 2]
-        %6 = mul(%5, 0.5) : f32[rows, 2]
-        %7 = matmul(%4, B, alpha=1) : f32[rows, 2]
-        %8 = matmul(%4, %6, transA=true, alpha=1) : f32[4, 2]
-        %9 = mul(%7, 0.5) : f32[rows, 2]
-        %10 = matmul(%9, x, transA=true, alpha=1) : f32[2, 8]
-        return loss=%2, dA=%10, dB=%8
+        %6 = matmul(%4, B, alpha=0.5) : f32[rows, 2]
+        %7 = matmul(%4, %5, transA=true, alpha=0.5) : f32[4, 2]
+        %8 = matmul(%6, x, transA=true, alpha=1) : f32[2, 8]
+        return loss=%2, dA=%8, dB=%7
       }
       "
     `)
@@ -72,29 +70,27 @@ describe('passes, step by step', () => {
       ) {
         # head
         %0 = matmul(x, A, transB=true, alpha=1) : f32[rows, 2]
-        %1 = mul(%0, 0.5) : f32[rows, 2]
-        %2 = matmul(%1, B, transB=true, alpha=1) : f32[rows, 4]
+        %1 = matmul(%0, B, transB=true, alpha=0.5) : f32[rows, 4]
         # top
-        %3 = detach(%2) : f32[rows, 4]
-        %4 = reduceMax(%3, keepDims=true, axes=[1]) : f32[rows, 1]
-        %5 = sub(%2, %4) : f32[rows, 4]
-        %6 = exp(%5) : f32[rows, 4]
-        %7 = sum(%6, keepDims=true, axes=[1]) : f32[rows, 1]
-        %8 = log(%7) : f32[rows, 1]
-        %9 = add(%8, %4) : f32[rows, 1]
-        %10 = reshape(%9, shape=[rows]) : f32[rows]
-        %11 = takeLast(%2, labels) : f32[rows]
-        %12 = sub(%10, %11) : f32[rows]
-        %13 = sum(%12, axes=[0]) : f32[]
+        %2 = detach(%1) : f32[rows, 4]
+        %3 = reduceMax(%2, keepDims=true, axes=[1]) : f32[rows, 1]
+        %4 = sub(%1, %3) : f32[rows, 4]
+        %5 = exp(%4) : f32[rows, 4]
+        %6 = sum(%5, keepDims=true, axes=[1]) : f32[rows, 1]
+        %7 = log(%6) : f32[rows, 1]
+        %8 = add(%7, %3) : f32[rows, 1]
+        %9 = reshape(%8, shape=[rows]) : f32[rows]
+        %10 = takeLast(%1, labels) : f32[rows]
+        %11 = sub(%9, %10) : f32[rows]
+        %12 = sum(%11, axes=[0]) : f32[]
         # backward
-        %14 = expand(1, shape=[rows]) : f32[rows]
-        %15 = crossEntropyGrad(%2, labels, %14) : f32[rows, 4]
+        %13 = expand(1, shape=[rows]) : f32[rows]
+        %14 = crossEntropyGrad(%1, labels, %13) : f32[rows, 4]
         # backward head
-        %16 = matmul(%15, B, alpha=1) : f32[rows, 2]
-        %17 = matmul(%15, %1, transA=true, alpha=1) : f32[4, 2]
-        %18 = mul(%16, 0.5) : f32[rows, 2]
-        %19 = matmul(%18, x, transA=true, alpha=1) : f32[2, 8]
-        return loss=%13, dA=%19, dB=%17
+        %15 = matmul(%14, B, alpha=0.5) : f32[rows, 2]
+        %16 = matmul(%14, %0, transA=true, alpha=0.5) : f32[4, 2]
+        %17 = matmul(%15, x, transA=true, alpha=1) : f32[2, 8]
+        return loss=%12, dA=%17, dB=%16
       }
       "
     `)
@@ -110,29 +106,27 @@ describe('passes, step by step', () => {
       ) {
         # head
         %0 = matmul(x, A, transB=true, alpha=1) : f32[rows, 2]
-        %1 = mul(%0, 0.5) : f32[rows, 2]
-        %2 = matmul(%1, B, transB=true, alpha=1) : f32[rows, 4]
+        %1 = matmul(%0, B, transB=true, alpha=0.5) : f32[rows, 4]
         # top
-        %3 = reduceMax(%2, keepDims=true, axes=[1]) : f32[rows, 1]
-        %4 = sub(%2, %3) : f32[rows, 4]
-        %5 = exp(%4) : f32[rows, 4]
-        %6 = sum(%5, keepDims=true, axes=[1]) : f32[rows, 1]
-        %7 = log(%6) : f32[rows, 1]
-        %8 = add(%7, %3) : f32[rows, 1]
-        %9 = reshape(%8, shape=[rows]) : f32[rows]
-        %10 = takeLast(%2, labels) : f32[rows]
-        %11 = sub(%9, %10) : f32[rows]
-        %12 = sum(%11, axes=[0]) : f32[]
+        %2 = reduceMax(%1, keepDims=true, axes=[1]) : f32[rows, 1]
+        %3 = sub(%1, %2) : f32[rows, 4]
+        %4 = exp(%3) : f32[rows, 4]
+        %5 = sum(%4, keepDims=true, axes=[1]) : f32[rows, 1]
+        %6 = log(%5) : f32[rows, 1]
+        %7 = add(%6, %2) : f32[rows, 1]
+        %8 = reshape(%7, shape=[rows]) : f32[rows]
+        %9 = takeLast(%1, labels) : f32[rows]
+        %10 = sub(%8, %9) : f32[rows]
+        %11 = sum(%10, axes=[0]) : f32[]
         # backward
-        %13 = div(%5, %6) : f32[rows, 4]
-        %14 = oneHot(labels, depth=4) : f32[rows, 4]
-        %15 = sub(%13, %14) : f32[rows, 4]
+        %12 = div(%4, %5) : f32[rows, 4]
+        %13 = oneHot(labels, depth=4) : f32[rows, 4]
+        %14 = sub(%12, %13) : f32[rows, 4]
         # backward head
-        %16 = matmul(%15, B, alpha=1) : f32[rows, 2]
-        %17 = matmul(%15, %1, transA=true, alpha=1) : f32[4, 2]
-        %18 = mul(%16, 0.5) : f32[rows, 2]
-        %19 = matmul(%18, x, transA=true, alpha=1) : f32[2, 8]
-        return loss=%12, dA=%19, dB=%17
+        %15 = matmul(%14, B, alpha=0.5) : f32[rows, 2]
+        %16 = matmul(%14, %0, transA=true, alpha=0.5) : f32[4, 2]
+        %17 = matmul(%15, x, transA=true, alpha=1) : f32[2, 8]
+        return loss=%11, dA=%17, dB=%16
       }
       "
     `)
@@ -156,9 +150,8 @@ describe('passes, step by step', () => {
         %4 = crossEntropyGrad(%0, labels, %3) : f32[rows, 4]
         # backward head
         %5 = matmul(x, A, transB=true, alpha=1) : f32[rows, 2]
-        %6 = mul(%5, 0.5) : f32[rows, 2]
-        %7 = matmul(%4, %6, transA=true, alpha=1) : f32[4, 2]
-        return dB=%7
+        %6 = matmul(%4, %5, transA=true, alpha=0.5) : f32[4, 2]
+        return dB=%6
       }
       "
     `)

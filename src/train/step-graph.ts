@@ -9,6 +9,7 @@ import { graphOf } from '../graph/graph.ts'
 import type { Graph, Node } from '../graph/types.ts'
 import type { Model } from '../models/causal-lm.ts'
 import { newBuilder } from '../ops/index.ts'
+import { shareLowRank } from '../passes/share-low-rank.ts'
 import type { Attached, AttachedLayout } from '../peft/attach.ts'
 import type { AdapterTensor } from '../peft/layout.ts'
 import { invariant } from '../support/errors.ts'
@@ -61,10 +62,17 @@ export interface StepGraph {
 /** The training step. Outputs: `losses: f32[labelled]`, `gradNorm: f32[]`, and the next state. */
 export function buildStep(trained: Trained, options: StepOptions): StepGraph {
   const g = newBuilder()
-  const nodes = sliceGroups(g, trained.groups)
-  const losses = tokenLosses(g, trained.model, [attachedTo(g, trained, nodes)], batchFeeds(g, options.dropout))
-  const loss = g.mul(g.sum(losses, { axes: [0] }), g.feed('lossWeight', { dtype: 'f32', shape: [] }))
-  const flat = flatGradients(g, loss, trained.groups, nodes)
+  return completeStep(g, lossesIn(g, trained, options.dropout), trained, options)
+}
+
+/** From losses `f32[n]` to the whole step: what each weighs is the feed `lossWeight`, one over their number for a mean. */
+export function completeStep(
+  g: Builder,
+  { losses, parameters }: Forward,
+  trained: Pick<Trained, 'groups' | 'loraFa'>,
+  options: StepOptions,
+): StepGraph {
+  const flat = flatGradients(g, weighted(g, losses), trained.groups, parameters)
   const outputs = new Map<string, Node>([['losses', losses]])
   const state: Record<string, string> = {}
   const keep = (name: string, next: Node): void => {
@@ -78,19 +86,22 @@ export function buildStep(trained: Trained, options: StepOptions): StepGraph {
 /** Gradients of the loss alone, by tensor id: what tests and gradient comparisons look at. */
 export function buildGradients(trained: Trained, dropout = false): Graph {
   const g = newBuilder()
-  const nodes = sliceGroups(g, trained.groups)
-  const losses = tokenLosses(g, trained.model, [attachedTo(g, trained, nodes)], batchFeeds(g, dropout))
-  const loss = g.mul(g.sum(losses, { axes: [0] }), g.feed('lossWeight', { dtype: 'f32', shape: [] }))
-  const ids = [...nodes.keys()]
-  const found = gradients(g, loss, [...nodes.values()])
-  return graphOf([['losses', losses], ...ids.map((id, i) => [`grad.${id}`, found[i] ?? loss] as const)])
+  return completeGradients(g, lossesIn(g, trained, dropout))
+}
+
+/** From losses to `grad.<id>` of each trained tensor. */
+export function completeGradients(g: Builder, { losses, parameters }: Forward): Graph {
+  const loss = weighted(g, losses)
+  const found = gradients(g, loss, [...parameters.values()])
+  return graphOf([
+    ['losses', losses],
+    ...[...parameters.keys()].map((id, i) => [`grad.${id}`, found[i] ?? loss] as const),
+  ])
 }
 
 /** Losses of each labelled token without dropout, the trained tensors as state. */
 export function buildEvaluation(trained: Trained): Graph {
-  const g = newBuilder()
-  const nodes = sliceGroups(g, trained.groups)
-  return graphOf([['losses', tokenLosses(g, trained.model, [attachedTo(g, trained, nodes)], batchFeeds(g, false))]])
+  return graphOf([['losses', lossesIn(newBuilder(), trained, false).losses]])
 }
 
 /** Logits of the rows that `labelRows` names, `f32[labelled, vocab]`. */
@@ -99,6 +110,36 @@ export function buildLogits(trained: Trained): Graph {
   const nodes = sliceGroups(g, trained.groups)
   const { net, rows } = labelledStates(g, trained.model, [attachedTo(g, trained, nodes)], batchFeeds(g, false))
   return graphOf([['logits', net.logits(trained.model.head, rows)]])
+}
+
+/** A forward pass as a step begins with it. */
+export interface Forward {
+  readonly losses: Node
+  /** The trained tensors by id. */
+  readonly parameters: ReadonlyMap<string, Node>
+}
+
+/** Losses of each labelled token, built in `g` in the form that trains fastest. */
+function lossesIn(g: Builder, trained: Trained, dropout: boolean): Forward {
+  const plain = newBuilder()
+  const parameters = sliceGroups(plain, trained.groups)
+  const attached = attachedTo(plain, trained, parameters)
+  const losses = tokenLosses(plain, trained.model, [attached], batchFeeds(plain, dropout))
+  const images = shareLowRank(g, graphOf([['losses', losses], ...parameters]))
+  const imageOf = (node: Node): Node => {
+    const image = images.get(node)
+    invariant(image, 'a node of the forward pass is not in its graph')
+    return image
+  }
+  return {
+    losses: imageOf(losses),
+    parameters: new Map([...parameters].map(([id, node]) => [id, imageOf(node)])),
+  }
+}
+
+/** The loss of the step: `lossWeight` is one over the number of its labels. */
+function weighted(g: Builder, losses: Node): Node {
+  return g.mul(g.sum(losses, { axes: [0] }), g.feed('lossWeight', { dtype: 'f32', shape: [] }))
 }
 
 function attachedTo(g: Builder, trained: Trained, nodes: ReadonlyMap<string, Node>): Attached {
@@ -112,24 +153,31 @@ function attachedTo(g: Builder, trained: Trained, nodes: ReadonlyMap<string, Nod
   return { layout, dropout, followsTies, parameter }
 }
 
-/** Each group's gradient as one vector. */
+/**
+ * Each group's gradient as one vector. All gradients are joined in one place, by nodes that stand in the order the
+ * gradients are made: an engine that runs what an output needs one input after another then makes each gradient as soon
+ * as it can, and what it was made from need not wait for the end of the step.
+ */
 function flatGradients(
   g: Builder,
   loss: Node,
   groups: readonly ParameterGroup[],
   nodes: ReadonlyMap<string, Node>,
 ): Node[] {
+  const ids = [...nodes.keys()]
   const found = gradients(g, loss, [...nodes.values()])
-  const byId = new Map([...nodes.keys()].map((id, i) => [id, found[i]]))
-  return g.during('backward', '', () =>
-    groups.map((group) => {
-      const parts = group.tensors.flatMap(({ id }) => {
-        const gradient = byId.get(id)
-        return gradient ? [g.reshape(gradient, { shape: [sizeOfNode(gradient)] })] : []
-      })
-      return g.concat(parts, { axis: 0 })
-    }),
-  )
+  const made = ids.flatMap((id, i) => (found[i] ? [[id, found[i]] as const] : [])).sort(([, a], [, b]) => a.id - b.id)
+  return g.during('backward', '', () => {
+    const flat = new Map(made.map(([id, node]) => [id, g.reshape(node, { shape: [sizeOfNode(node)] })]))
+    const parts = groups.flatMap(({ tensors }) => tensors.flatMap(({ id }) => flat.get(id) ?? []))
+    const all = g.concat(parts, { axis: 0 })
+    let start = 0
+    return groups.map(({ size }) => {
+      const own = g.slice(all, { axis: 0, start, size })
+      start += size
+      return own
+    })
+  })
 }
 
 function sizeOfNode(node: Node): number {
@@ -140,7 +188,7 @@ type Keep = (name: string, next: Node) => void
 
 function update(
   g: Builder,
-  { groups, loraFa }: Trained,
+  { groups, loraFa }: Pick<Trained, 'groups' | 'loraFa'>,
   flat: readonly Node[],
   options: StepOptions,
   outputs: Map<string, Node>,

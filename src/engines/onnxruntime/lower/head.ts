@@ -33,8 +33,10 @@ function headPass(call: HeadCall, withDirection: boolean): { loss: string; direc
   if (loss !== undefined && (direction !== undefined || !withDirection)) return { loss, direction: direction ?? '' }
   const rows = call.node.inputs[0]?.type.shape[0] ?? 0
   const target = e.op('Gather', [weight, labels], { axis: 0 })
-  const logSums: string[] = []
-  const averages: string[] = []
+  const width = Number(call.node.inputs[0]?.type.shape[1])
+  // What a chunk gives is joined before chunks are: ONNX Runtime then ends one chunk before it begins the next, and holds
+  // the logits of one at a time.
+  const chunks: string[] = []
   for (let i = 0; i < CHUNKS; i++) {
     const part = sliceRows(e, hidden, rows, i)
     const logits = e.contrib('FusedMatMul', [part, weight], { transB: 1 })
@@ -42,14 +44,16 @@ function headPass(call: HeadCall, withDirection: boolean): { loss: string; direc
     // The largest softmax weight is exp(max − logsumexp), so logsumexp = max − log of it.
     const top = e.op('ReduceMax', [weights, e.i64(-1)], { keepdims: 1 })
     const largest = e.op('ReduceMax', [logits, e.i64(-1)], { keepdims: 1 })
-    logSums.push(e.op('Sub', [largest, e.op('Log', [top])]))
-    if (withDirection) averages.push(e.op('MatMul', [weights, weight]))
+    const logSum = e.op('Sub', [largest, e.op('Log', [top])])
+    chunks.push(withDirection ? e.op('Concat', [e.op('MatMul', [weights, weight]), logSum], { axis: 1 }) : logSum)
   }
+  const joined = e.op('Concat', chunks, { axis: 0 })
+  const columns = (from: number, to: number): string => e.op('Slice', [joined, e.i64(from), e.i64(to), e.i64(1)])
   const own = e.op('ReduceSum', [e.op('Mul', [hidden, target]), e.i64(-1)], { keepdims: 0 })
-  const logSum = e.op('Squeeze', [e.op('Concat', logSums, { axis: 0 }), e.i64(-1)])
+  const logSum = e.op('Squeeze', [withDirection ? columns(width, width + 1) : joined, e.i64(-1)])
   const out = {
     loss: e.op('Sub', [logSum, own]),
-    direction: withDirection ? e.op('Sub', [e.op('Concat', averages, { axis: 0 }), target]) : '',
+    direction: withDirection ? e.op('Sub', [columns(0, width), target]) : '',
   }
   e.once(`${key} loss`, () => out.loss)
   if (withDirection) e.once(`${key} direction`, () => out.direction)

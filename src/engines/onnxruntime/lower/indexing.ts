@@ -13,6 +13,11 @@ export const scatterAdd: Lower<'scatterAdd'> = (call) => {
   const count = sizeOfShape(ids?.type.shape ?? [])
   const rest = updates?.type.shape.slice(ids?.type.shape.length ?? 0) ?? []
   const zeros = e.op('Expand', [e.f32(0), e.shape(node.type.shape)])
+  // Rows that no other touches are written whole, in parallel.
+  if (node.params.distinct && rest.length > 0) {
+    const rows = e.reshape(input(call, 1), [count, ...rest])
+    return e.op('ScatterND', [zeros, e.reshape(input(call, 0), [count, 1]), rows])
+  }
   const column = e.reshape(input(call, 0), [count, ...rest.map(() => 1)])
   const indices = rest.length === 0 ? column : e.op('Expand', [column, e.shape([count, ...rest])])
   const rows = e.reshape(input(call, 1), [count, ...rest])
