@@ -53,7 +53,10 @@ export function buildDecode(model: Model, { weighted, whole }: DecodeAdapters): 
   const wiring = attach(g, (name, shape) => g.weight(name, shape), attached)
   const net = createNet(g, { ...gridFeeds(g), cache: kept.join }, wiring)
   const hidden = model.hidden(net, ids)
-  const rows = g.gather(g.reshape(hidden, { shape: [mulDims('batch', 'seq'), model.config.hiddenSize] }), lastRows)
+  const rows = g.gather(
+    g.reshape(hidden, { shape: [mulDims('batch', 'seq'), hidden.type.shape.at(-1) ?? 1] }),
+    lastRows,
+  )
   const logits = net.logits(model.head, rows)
   const invocations = new Map(
     [...whole, ...weighted].flatMap(({ name, layout }) => (layout.invocation ? [[name, layout.invocation]] : [])),

@@ -43,6 +43,8 @@ export interface NetInputs {
   readonly keySegments: Node
   /** `u32[batch, seq]` keys of dropout masks; absent outside training. */
   readonly dropoutKeys?: Node | undefined
+  /** Length of each row's whole sample, `[batch]`; where absent it follows from the keys. */
+  readonly lengths?: Node | undefined
   /** Joins the past keys and values of attention layer `index`. */
   readonly cache?: ((index: number, key: Node, value: Node) => { key: Node; value: Node }) | undefined
 }
@@ -59,6 +61,8 @@ export interface AttentionInputs {
   readonly window?: number | undefined
   /** Dropout on the weights in training. */
   readonly dropout?: number
+  /** Scores are squashed into ±softcap by tanh before the mask (Gemma 2, arXiv 2408.00118, section 2). */
+  readonly softcap?: number | undefined
 }
 
 export interface LinearOptions {
@@ -73,6 +77,18 @@ export interface Head {
   readonly bias?: boolean
   /** Path of the embedding whose weight the head shares. */
   readonly tiedTo?: string | undefined
+  /** Logits are squashed into ±softcap by tanh. */
+  readonly softcap?: number | undefined
+}
+
+export interface RmsNormOptions {
+  /** The file holds the weight less one (Gemma). */
+  readonly plusOne?: boolean
+}
+
+export interface LayerNormOptions {
+  /** @default true: with weight and bias */
+  readonly affine?: boolean
 }
 
 export interface Net {
@@ -81,10 +97,11 @@ export interface Net {
   scope<T>(path: string, body: () => T): T
   embedding(name: string, ids: Node, count: number, width: number, role?: 'input'): Node
   linear(name: string, x: Node, outFeatures: number, options?: LinearOptions): Node
-  rmsNorm(name: string, x: Node, eps: number): Node
-  layerNorm(name: string, x: Node, eps: number): Node
+  rmsNorm(name: string, x: Node, eps: number, options?: RmsNormOptions): Node
+  layerNorm(name: string, x: Node, eps: number, options?: LayerNormOptions): Node
   /** `[batch, seq, heads·d] → [batch, heads, seq, d]`. */
   splitHeads(x: Node, heads: number): Node
+  /** Turns the first `2 · rope.inverseFrequencies.length` channels of each head by its token's position. */
   rotary(x: Node, rope: Rope): Node
   /** → `f32[batch, seq, heads·headDim]`. */
   attention(inputs: AttentionInputs): Node
@@ -115,6 +132,9 @@ export function createNet(g: Builder, inputs: NetInputs, wiring: Wiring): Net {
     }
   }
 
+  const capped = (head: Head, logits: Node): Node =>
+    head.softcap === undefined ? logits : squash(g, logits, head.softcap)
+
   const adapted = (l: Layer, x: Node): Node => wiring.adapt?.(l, x) ?? l.apply(x)
 
   function linearLayer(path: string, x: Node, outFeatures: number, options: LinearOptions, head?: Head): Layer {
@@ -141,6 +161,12 @@ export function createNet(g: Builder, inputs: NetInputs, wiring: Wiring): Net {
     }
   }
 
+  /** `f32[width]` of one value. */
+  const flat = (x: Node, value: number): Node => {
+    const width = Number(x.type.shape.at(-1))
+    return g.constant({ dtype: 'f32', shape: [width], values: Array<number>(width).fill(value) })
+  }
+
   /** `f32[batch, 1, seq, past+seq]`: 0 where a query may look, −1e30 elsewhere. Equal calls are one node. */
   function maskBias(window: number | undefined): Node {
     const query = (x: Node): Node => g.reshape(x, { shape: [x.type.shape[0] ?? 1, 1, x.type.shape[1] ?? 1, 1] })
@@ -162,16 +188,17 @@ export function createNet(g: Builder, inputs: NetInputs, wiring: Wiring): Net {
     return g.mul(x, dropoutFactors(g, keys, join(g.scope, name), rate, x))
   }
 
-  function attention({ q, k, v, scale, window, dropout: rate = 0 }: AttentionInputs): Node {
+  function attention({ q, k, v, scale, window, softcap, dropout: rate = 0 }: AttentionInputs): Node {
     const { key, value } = inputs.cache?.(attentionLayers++, k, v) ?? { key: k, value: v }
     const [b = 1, h = 1, s = 1, d = 1] = q.type.shape
     const factor = scale ?? Number(d) ** -0.5
     const bias = maskBias(window)
     // Without a cache keys are the queries' own tokens, in their order.
     const causal = inputs.cache === undefined && inputs.keyPositions === inputs.positions
+    const keys = rate > 0 ? inputs.dropoutKeys : undefined
     const out =
-      rate > 0 && inputs.dropoutKeys
-        ? droppedAttention({ g, q, k: key, v: value, bias, scale: factor, keys: inputs.dropoutKeys, rate })
+      keys || softcap !== undefined
+        ? attentionByParts({ g, q, k: key, v: value, bias, scale: factor, softcap, keys, rate })
         : g.attention(q, key, value, bias, { scale: factor, causal })
     return g.reshape(g.transpose(out, { perm: [0, 2, 1, 3] }), { shape: [b, s, mulDims(h, d)] })
   }
@@ -199,9 +226,14 @@ export function createNet(g: Builder, inputs: NetInputs, wiring: Wiring): Net {
     },
     linear: (name, x, outFeatures, options = {}) =>
       g.scoped(name, () => adapted(linearLayer(g.scope, x, outFeatures, options), x)),
-    rmsNorm: (name, x, eps) => g.scoped(name, () => g.rmsNorm(x, norm('', x, false).weight, { eps })),
-    layerNorm: (name, x, eps) =>
+    rmsNorm: (name, x, eps, { plusOne = false } = {}) =>
       g.scoped(name, () => {
+        const { weight } = norm('', x, false)
+        return g.rmsNorm(x, plusOne ? g.add(weight, 1) : weight, { eps })
+      }),
+    layerNorm: (name, x, eps, { affine = true } = {}) =>
+      g.scoped(name, () => {
+        if (!affine) return g.layerNorm(x, flat(x, 1), flat(x, 0), { eps })
         const { weight, bias } = norm('', x, true)
         return g.layerNorm(x, weight, bias ?? 0, { eps })
       }),
@@ -210,18 +242,20 @@ export function createNet(g: Builder, inputs: NetInputs, wiring: Wiring): Net {
       return g.transpose(g.reshape(x, { shape: [b, s, heads, Number(width) / heads] }), { perm: [0, 2, 1, 3] })
     },
     rotary(x, rope) {
-      const { cos, sin } = g.during('forward', '', () => angles(g, inputs.positions, rope))
-      return g.rotary(x, cos, sin)
+      const { cos, sin } = g.during('forward', '', () => angles(g, inputs, rope))
+      return turn(g, x, cos, sin)
     },
     attention,
     dropout,
-    logits: (head, rows) => g.scoped(head.path, () => adapted(headLayer(head, rows), rows)),
+    logits: (head, rows) => g.scoped(head.path, () => capped(head, adapted(headLayer(head, rows), rows))),
     headLoss(head, rows, labels) {
       return g.scoped(head.path, () => {
         const plain = headLayer(head, rows)
         const logits = wiring.adapt?.(plain, rows)
-        if (logits) return g.crossEntropy(logits, labels)
-        return plain.bias ? g.crossEntropy(plain.apply(rows), labels) : g.linearCrossEntropy(rows, plain.weight, labels)
+        if (logits) return g.crossEntropy(capped(head, logits), labels)
+        return plain.bias || head.softcap !== undefined
+          ? g.crossEntropy(capped(head, plain.apply(rows)), labels)
+          : g.linearCrossEntropy(rows, plain.weight, labels)
       })
     },
   }
@@ -233,33 +267,72 @@ export function dropoutFactors(g: Builder, keys: Node, site: string, rate: numbe
   return g.dropoutMask(keys, { site: hashName(site), rate, trailing })
 }
 
-/** Attention whose weights are dropped at random: the parts of the composite, with the mask between them. */
-function droppedAttention(io: {
+/** Attention with something between its parts, so not the fused op: a cap on the scores, dropped weights. */
+function attentionByParts(io: {
   g: Builder
   q: Node
   k: Node
   v: Node
   bias: Node
   scale: number
-  keys: Node
+  softcap: number | undefined
+  keys: Node | undefined
   rate: number
 }): Node {
-  const { g, q, k, v, bias, scale, keys, rate } = io
+  const { g, q, k, v, bias, scale, softcap, keys, rate } = io
   const [b = 1, h = 1, s = 1, d = 1] = q.type.shape
   const [, kv = 1, t = 1] = k.type.shape
   const rows: Dim = mulDims(Number(h) / Number(kv), s)
-  const scores = g.matmul(g.reshape(q, { shape: [b, kv, rows, d] }), k, { transB: true, alpha: scale })
+  const raw = g.matmul(g.reshape(q, { shape: [b, kv, rows, d] }), k, { transB: true, alpha: scale })
+  const scores = softcap === undefined ? raw : squash(g, raw, softcap)
   const weights = g.softmax(g.add(g.reshape(scores, { shape: [b, h, s, t] }), bias))
-  const mask = g.dropoutMask(keys, { site: hashName(`${g.scope}.attention`), rate, trailing: [h, t] })
-  const dropped = g.mul(weights, g.transpose(mask, { perm: [0, 2, 1, 3] }))
-  return g.reshape(g.matmul(g.reshape(dropped, { shape: [b, kv, rows, t] }), v), { shape: [b, h, s, d] })
+  const mask = keys && g.dropoutMask(keys, { site: hashName(`${g.scope}.attention`), rate, trailing: [h, t] })
+  const kept = mask ? g.mul(weights, g.transpose(mask, { perm: [0, 2, 1, 3] })) : weights
+  return g.reshape(g.matmul(g.reshape(kept, { shape: [b, kv, rows, t] }), v), { shape: [b, h, s, d] })
+}
+
+/** cap · tanh(x / cap). */
+function squash(g: Builder, x: Node, cap: number): Node {
+  return g.mul(g.tanh(g.mul(x, 1 / cap)), cap)
+}
+
+/** The first channels of each head turned, the others as they are (GPT-NeoX, section 2.1). */
+function turn(g: Builder, x: Node, cos: Node, sin: Node): Node {
+  const width = Number(x.type.shape.at(-1))
+  const turned = 2 * Number(cos.type.shape.at(-1))
+  if (turned === width) return g.rotary(x, cos, sin)
+  const part = g.rotary(g.slice(x, { axis: 3, start: 0, size: turned }), cos, sin)
+  return g.concat([part, g.slice(x, { axis: 3, start: turned, size: width - turned })], { axis: 3 })
+}
+
+/**
+ * 1 for tokens of samples longer than `original`, else 0: `f32[batch, seq, 1]`. LongRoPE's factors follow from the length
+ * of the sample a token belongs to, so that neither its batch nor its neighbours in a packed row change what it gives.
+ */
+function beyond(g: Builder, inputs: NetInputs, original: number): Node {
+  const [b = 1, s = 1] = inputs.segments.type.shape
+  const t = inputs.keySegments.type.shape[1] ?? 1
+  const limit = g.constant({ dtype: 'i64', shape: [], values: [original] })
+  if (inputs.lengths) return g.reshape(g.cast(g.less(limit, inputs.lengths), { to: 'f32' }), { shape: [b, 1, 1] })
+  const same = g.equal(
+    g.reshape(inputs.segments, { shape: [b, s, 1] }),
+    g.reshape(inputs.keySegments, { shape: [b, 1, t] }),
+  )
+  const far = g.reshape(g.lessEqual(limit, inputs.keyPositions), { shape: [b, 1, t] })
+  const found = g.sum(g.cast(g.and(same, far), { to: 'f32' }), { axes: [2], keepDims: true })
+  return g.cast(g.less(0, found), { to: 'f32' })
 }
 
 /** cos and sin of position · frequency, `f32[batch, seq, headDim/2]`. */
-function angles(g: Builder, positions: Node, rope: Rope): { cos: Node; sin: Node } {
+function angles(g: Builder, inputs: NetInputs, rope: Rope): { cos: Node; sin: Node } {
+  const { positions } = inputs
   const [b = 1, s = 1] = positions.type.shape
-  const half = rope.inverseFrequencies.length
-  const frequencies = g.constant({ dtype: 'f32', shape: [half], values: rope.inverseFrequencies })
+  const constant = (values: readonly number[]): Node => g.constant({ dtype: 'f32', shape: [values.length], values })
+  const short = constant(rope.inverseFrequencies)
+  const { long } = rope
+  const frequencies = long
+    ? g.add(short, g.mul(beyond(g, inputs, long.from), g.sub(constant(long.inverseFrequencies), short)))
+    : short
   const angle = g.mul(g.reshape(g.cast(positions, { to: 'f32' }), { shape: [b, s, 1] }), frequencies)
   return { cos: g.mul(g.cos(angle), rope.attentionFactor), sin: g.mul(g.sin(angle), rope.attentionFactor) }
 }

@@ -3,12 +3,18 @@ import type { HfConfig } from '../formats/hf-config.ts'
 import { LowrankError } from '../support/errors.ts'
 import { nearest } from '../support/nearest.ts'
 import type { Model, ModelFamily } from './causal-lm.ts'
+import { gemma } from './gemma.ts'
+import { gemma2 } from './gemma2.ts'
+import { gemma3 } from './gemma3.ts'
+import { gptNeox } from './gpt-neox.ts'
 import { gpt2 } from './gpt2.ts'
 import { llama } from './llama.ts'
 import { mistral } from './mistral.ts'
+import { phi3 } from './phi3.ts'
 import { qwen2 } from './qwen2.ts'
+import { qwen3 } from './qwen3.ts'
 
-const families: readonly ModelFamily[] = [llama, mistral, qwen2, gpt2]
+const families: readonly ModelFamily[] = [llama, mistral, qwen2, qwen3, gemma, gemma2, gemma3, phi3, gpt2, gptNeox]
 
 /** Every `model_type` that lowrank builds. */
 export const modelTypes: readonly string[] = families.flatMap((family) => family.modelTypes)

@@ -50,7 +50,7 @@ export function labelledStates(
   const wiring = attach(g, (name, shape) => g.weight(name, shape), activated, keys)
   const net = createNet(g, inputs, wiring)
   const hidden = model.hidden(net, feeds.ids)
-  const rows = g.gather(g.reshape(hidden, { shape: [count, model.config.hiddenSize] }), feeds.labelRows, {
+  const rows = g.gather(g.reshape(hidden, { shape: [count, hidden.type.shape.at(-1) ?? 1] }), feeds.labelRows, {
     distinct: true,
   })
   return { net, rows }

@@ -8,9 +8,9 @@ import { onnxruntimeEngine } from '../../src/engines/onnxruntime/index.ts'
 import { referenceEngine } from '../../src/engines/reference/index.ts'
 import { sharedPath } from '../setup/shared.ts'
 import { openCase } from './case.ts'
+import { DECODERS } from './cases.ts'
 import { checkEvaluation, checkGradients, checkLogits, checkTraining } from './checks.ts'
 
-const DECODERS = /^(llama.*|mistral-window|qwen2|gpt2)$/
 /** Our own goldens (scripts/goldens/models.py), and the cases that lie beside the repository where they do. */
 const committed = fileURLToPath(new URL('../goldens/models', import.meta.url))
 const beside = process.env.LOWRANK_CASES ?? sharedPath('conformance', 'cases')

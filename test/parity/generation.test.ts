@@ -8,8 +8,8 @@ import { referenceEngine } from '../../src/engines/reference/index.ts'
 import { Generator } from '../../src/infer/generator.ts'
 import { sharedPath } from '../setup/shared.ts'
 import { openCase } from './case.ts'
+import { DECODERS } from './cases.ts'
 
-const DECODERS = /^(llama.*|mistral-window|qwen2|gpt2)$/
 const folder = process.env.LOWRANK_CASES ?? sharedPath('conformance', 'cases')
 const names = folder ? readdirSync(folder).filter((name) => DECODERS.test(name)) : []
 const engines: Engine[] = [referenceEngine(), onnxruntimeEngine()]

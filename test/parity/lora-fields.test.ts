@@ -9,7 +9,8 @@ import type { Engine } from '../../src/engine/engine.ts'
 import { onnxruntimeEngine } from '../../src/engines/onnxruntime/index.ts'
 import { referenceEngine } from '../../src/engines/reference/index.ts'
 import { Generator } from '../../src/infer/generator.ts'
-import type { HostTensor } from '../../src/tensor/host-tensor.ts'
+import { asF32, transpose } from '../../src/peft/low-rank-update.ts'
+import { f32, type HostTensor } from '../../src/tensor/host-tensor.ts'
 import { loraFa } from '../../src/train/lora-fa.ts'
 import { layerNorms, loraPlusRule } from '../../src/train/lora-plus.ts'
 import { groupParameters } from '../../src/train/parameter-groups.ts'
@@ -45,6 +46,14 @@ function withLoraFa(c: Case): Case {
   return { ...c, trained, weights: new Map([...c.weights, ...heldWeights(trained)]) }
 }
 
+function sum(a: HostTensor, b: HostTensor): HostTensor {
+  const [left, right] = [asF32(a, 'left'), asF32(b, 'right')]
+  return f32(
+    a.shape,
+    left.map((value, i) => value + (right[i] ?? 0)),
+  )
+}
+
 async function check(engine: Engine, c: Case, optimizer: 'adamw' | 'lorafa' = 'adamw'): Promise<void> {
   expect(c.trained.groups.reduce((n, g) => n + g.size, 0)).toBe(c.golden.trainable)
   await checkLogits(engine, c)
@@ -62,6 +71,36 @@ describe.each(engines)('fields of LoraConfig on $name', (engine) => {
     const c = withLoraFa(await openCase(folder(name)))
     expect(c.trained.groups.flatMap((g) => g.tensors).filter((t) => t.role === 'lora_A')).toEqual([])
     await check(engine, c, 'lorafa')
+  })
+
+  it.each(['parameters', 'parameters-besides'])('%s: updates of parameters', async (name) => {
+    const c = await openCase(folder(name))
+    await check(engine, c)
+  })
+
+  it.each(['tied-saved', 'tied-tokens'])('%s: head and embedding train one copy', async (name) => {
+    await check(engine, await openCase(folder(name)))
+  })
+
+  it('tied-targets: head and embedding share two factors', async () => {
+    const c = await openCase(folder('tied-targets'))
+    expect(c.trained.groups.flatMap((g) => g.tensors).filter((t) => t.module === 'lm_head')).toEqual([])
+    await checkLogits(engine, c)
+    await checkEvaluation(engine, c)
+    // torch has a second parameter over the same numbers: the gradient of what they share is the sum of both.
+    const summed = new Map(c.tensors)
+    for (const [own, other] of [
+      ['embed_tokens.lora_embedding_A', 'lm_head.lora_B.weight'],
+      ['embed_tokens.lora_embedding_B', 'lm_head.lora_A.weight'],
+    ] as const) {
+      const key = `grad.base_model.model.model.${own}`
+      const [mine, twin] = [c.tensors.get(key), c.tensors.get(`grad.base_model.model.${other}`)]
+      if (mine && twin) summed.set(key, sum(mine, transpose(twin, other)))
+    }
+    expect(summed.get('grad.base_model.model.model.embed_tokens.lora_embedding_A')).not.toBe(
+      c.tensors.get('grad.base_model.model.model.embed_tokens.lora_embedding_A'),
+    )
+    await checkGradients(engine, { ...c, tensors: summed })
   })
 
   it.each(['alora', 'alora-head'])('%s: acts from the last invocation on', async (name) => {

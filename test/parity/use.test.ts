@@ -15,8 +15,8 @@ import { pythonWith } from '../setup/python.ts'
 import { sharedPath } from '../setup/shared.ts'
 import { TORCH } from '../tolerances.ts'
 import { type Golden, logitError, logitFeeds, required } from './case.ts'
+import { DECODERS } from './cases.ts'
 
-const DECODERS = /^(llama.*|mistral-window|qwen2|gpt2)$/
 const folder = process.env.LOWRANK_CASES ?? sharedPath('conformance', 'cases')
 const names = folder ? readdirSync(folder).filter((name) => DECODERS.test(name)) : []
 const temporary = mkdtempSync(join(tmpdir(), 'lowrank-use-'))
