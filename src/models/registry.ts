@@ -10,11 +10,12 @@ import { gptNeox } from './gpt-neox.ts'
 import { gpt2 } from './gpt2.ts'
 import { llama } from './llama.ts'
 import { mistral } from './mistral.ts'
+import { opt } from './opt.ts'
 import { phi3 } from './phi3.ts'
 import { qwen2 } from './qwen2.ts'
 import { qwen3 } from './qwen3.ts'
 
-const families: readonly ModelFamily[] = [llama, mistral, qwen2, qwen3, gemma, gemma2, gemma3, phi3, gpt2, gptNeox]
+const families: readonly ModelFamily[] = [llama, mistral, qwen2, qwen3, gemma, gemma2, gemma3, phi3, gpt2, gptNeox, opt]
 
 /** Every `model_type` that lowrank builds. */
 export const modelTypes: readonly string[] = families.flatMap((family) => family.modelTypes)
