@@ -1,6 +1,6 @@
 """Goldens of whole models: what transformers, PEFT and torch compute and train on tiny random decoders.
 
-usage: python scripts/goldens/models.py            (torch 2.15, transformers 5.24, peft 0.21.2)
+usage: python scripts/goldens/models.py [NAME ...]   (torch 2.15, transformers 5.24, peft 0.21.2)
 Writes test/goldens/models/NAME/ with a model folder, an adapter whose A and B are both non-zero, rows, and
   golden.json         token ids, losses (token-weighted means) and gradient norms of each step, greedy continuation
   golden.safetensors  logits with the adapter, gradients of the first step, every tensor after the last step
@@ -11,6 +11,7 @@ STEPS steps, two rows a step in file order, no dropout.
 import json
 import pathlib
 import shutil
+import sys
 
 import peft
 import torch
@@ -23,6 +24,8 @@ VOCAB, STEPS, ROWS = 60, 20, 40
 SIZES = dict(vocab_size=VOCAB, hidden_size=16, intermediate_size=24, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2,
              max_position_embeddings=64, bos_token_id=1, eos_token_id=2, pad_token_id=0)
 ROPE3 = dict(rope_type="llama3", factor=4.0, low_freq_factor=1.0, high_freq_factor=4.0, original_max_position_embeddings=16, rope_theta=10000.0)
+LONG = dict(rope_type="longrope", rope_theta=10000.0, original_max_position_embeddings=16, short_factor=[1.0, 1.3], long_factor=[1.7, 2.5])
+ROPES = dict(full_attention=dict(rope_type="linear", factor=2.0, rope_theta=1e6), sliding_attention=dict(rope_type="default", rope_theta=1e4))
 LINEAR = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
 
 
@@ -37,6 +40,19 @@ def cases():
     yield "qwen2", tf.Qwen2Config(**SIZES), lora(target_modules=LINEAR[:4], bias="lora_only", modules_to_save=["norm"])
     shape = dict(vocab_size=VOCAB, n_embd=16, n_layer=2, n_head=4, n_positions=64, resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0)
     yield "gpt2", tf.GPT2Config(**shape, bos_token_id=1, eos_token_id=2, pad_token_id=0), lora(target_modules=["c_attn", "c_fc", "c_proj"], fan_in_fan_out=True)
+    yield "qwen3", tf.Qwen3Config(**SIZES, head_dim=6), lora(target_modules=LINEAR)
+    yield "gemma", tf.GemmaConfig(**SIZES, head_dim=6), lora(target_modules=["q_proj", "down_proj", "embed_tokens"])
+    yield "gemma2", tf.Gemma2Config(**SIZES, head_dim=6, sliding_window=4, query_pre_attn_scalar=10, attn_logit_softcapping=2.0, final_logit_softcapping=3.0), lora(target_modules=LINEAR)
+    yield "gemma3", tf.Gemma3TextConfig(**SIZES, head_dim=6, sliding_window=4, query_pre_attn_scalar=10, layer_types=["full_attention", "sliding_attention"], rope_parameters=ROPES), lora(target_modules="all-linear")
+    # The continuation crosses the 16 tokens up to which the short factors hold.
+    yield "phi3-longrope", tf.Phi3Config(**SIZES, rope_parameters=LONG), lora(target_modules="all-linear")
+    neox = dict(**{k: v for k, v in SIZES.items() if k != "num_key_value_heads"}, rope_parameters=dict(rope_type="default", rope_theta=10000.0, partial_rotary_factor=0.5))
+    yield "gpt-neox", tf.GPTNeoXConfig(**neox), lora(target_modules=["query_key_value", "dense", "dense_4h_to_h"])
+    yield "gpt-neox-serial", tf.GPTNeoXConfig(**neox, use_parallel_residual=False, attention_bias=False), lora(target_modules="all-linear")
+    after = dict(vocab_size=VOCAB, hidden_size=16, ffn_dim=24, num_hidden_layers=2, num_attention_heads=4, max_position_embeddings=64, dropout=0.0)
+    opt = dict(**after, bos_token_id=1, eos_token_id=2, pad_token_id=0)
+    yield "opt", tf.OPTConfig(**opt), lora(target_modules=["q_proj", "v_proj", "fc1", "fc2"])
+    yield "opt-after", tf.OPTConfig(**opt, do_layer_norm_before=False, word_embed_proj_dim=8, enable_bias=False), lora(target_modules="all-linear")
 
 
 def enlarge(model):
@@ -77,8 +93,11 @@ def loss_of(model, rows):
 
 
 def main():
-    shutil.rmtree(OUT, ignore_errors=True)
+    wanted = sys.argv[1:]
     for seed, (name, config, adapter) in enumerate(cases()):
+        if wanted and name not in wanted:
+            continue
+        shutil.rmtree(OUT / name, ignore_errors=True)
         torch.manual_seed(seed)
         write_case(OUT / name, config, adapter)
 

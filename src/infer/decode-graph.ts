@@ -16,6 +16,7 @@ export interface DecodeGraph {
   /**
    * Feeds, all `i64`: `ids, positions, segments [batch, seq]` of the new tokens, `keyPositions, keySegments
    * [batch, past+seq]` of all, `lastRows [batch]` = row · seq + t of the token whose logits are wanted; and
+   * where the model asks for it `lengths [batch]`, that of each row's sequence with the new tokens;
    * `rowWeight.NAME: f32[batch]` of each weighted adapter, `active.NAME: f32[batch, seq]` of each activated one. Output: `logits: f32[batch, vocab]`.
    */
   readonly graph: Graph
@@ -25,6 +26,8 @@ export interface DecodeGraph {
   readonly cache: readonly { readonly name: string; readonly kvHeads: number; readonly headDim: number }[]
   /** Tokens that activate adapters, by the adapter's name. */
   readonly invocations: ReadonlyMap<string, readonly number[]>
+  /** A sequence that grows beyond this many tokens is read anew from its start. */
+  readonly longFrom?: number | undefined
 }
 
 export interface DecodeAdapters {
@@ -51,7 +54,11 @@ export function buildDecode(model: Model, { weighted, whole }: DecodeAdapters): 
     ),
   ]
   const wiring = attach(g, (name, shape) => g.weight(name, shape), attached)
-  const net = createNet(g, { ...gridFeeds(g), cache: kept.join }, wiring)
+  const net = createNet(
+    g,
+    { ...gridFeeds(g), lengths: g.feed('lengths', { dtype: 'i64', shape: ['batch'] }), cache: kept.join },
+    wiring,
+  )
   const hidden = model.hidden(net, ids)
   const rows = g.gather(
     g.reshape(hidden, { shape: [mulDims('batch', 'seq'), hidden.type.shape.at(-1) ?? 1] }),
@@ -61,7 +68,13 @@ export function buildDecode(model: Model, { weighted, whole }: DecodeAdapters): 
   const invocations = new Map(
     [...whole, ...weighted].flatMap(({ name, layout }) => (layout.invocation ? [[name, layout.invocation]] : [])),
   )
-  return { graph: graphOf([['logits', logits], ...kept.outputs]), state: kept.state, cache: kept.cache, invocations }
+  return {
+    graph: graphOf([['logits', logits], ...kept.outputs]),
+    state: kept.state,
+    cache: kept.cache,
+    invocations,
+    longFrom: model.config.longFrom,
+  }
 }
 
 /** Name of the feed that weights an adapter by row. */

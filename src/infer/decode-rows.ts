@@ -28,7 +28,7 @@ export async function* decodeRows(
   for (const sequence of sequences) sequence.start()
   let batch = new DecodeBatch(context, sequences)
   await batch.clear()
-  let scores = await batch.readPrompts()
+  let scores = await batch.readAll()
   for (;;) {
     for (const [row, sequence] of batch.sequences.entries()) {
       const logits = scores[row]
@@ -40,7 +40,7 @@ export async function* decodeRows(
     if (going === 0) return
     // Dropping rows copies the cache through the host: worth it only once half of the work is for nothing.
     if (2 * going <= batch.sequences.length) batch = await batch.withoutEnded()
-    scores = await batch.step()
+    scores = batch.crosses() ? await batch.readAgain() : await batch.step()
   }
 }
 
@@ -80,9 +80,22 @@ class DecodeBatch {
     await executable.writeState(Object.fromEntries(empty))
   }
 
-  /** Feeds every prompt; gives the logits after each. */
-  async readPrompts(): Promise<(Float32Array | undefined)[]> {
-    const lengths = this.sequences.map(({ request }) => request.ids.length)
+  /** Whether the step to come takes a sequence beyond the length up to which its cached keys hold. */
+  crosses(): boolean {
+    const { longFrom } = this.#context.decode
+    return longFrom !== undefined && this.sequences.some(({ done, length }) => !done && length === longFrom + 1)
+  }
+
+  /** Feeds every sequence from its start into an empty cache. */
+  async readAgain(): Promise<(Float32Array | undefined)[]> {
+    for (const { positions, segments } of this.#keys) positions.length = segments.length = 0
+    await this.clear()
+    return await this.readAll()
+  }
+
+  /** Feeds every sequence from its start, in chunks; gives the logits after each. */
+  async readAll(): Promise<(Float32Array | undefined)[]> {
+    const lengths = this.sequences.map(({ length }) => length)
     const longest = Math.max(...lengths)
     const { promptChunk } = this.#context
     const scores: (Float32Array | undefined)[] = []
@@ -91,7 +104,7 @@ class DecodeBatch {
       const endsHere = lengths.map((length) => length > start && length <= start + size)
       const found = await this.#run(
         size,
-        (row, t) => this.sequences[row]?.request.ids[start + t],
+        (row, t) => this.sequences[row]?.at(start + t),
         (_, t) => start + t,
         lengths.map((length, row) => (endsHere[row] ? length - 1 - start : 0)),
         endsHere.includes(true),
@@ -122,6 +135,12 @@ class DecodeBatch {
     await executable.writeState(Object.fromEntries(kept))
     const pick = <T>(all: readonly T[]): T[] => rows.flatMap((row) => all.slice(row, row + 1))
     return new DecodeBatch(this.#context, pick(this.sequences), pick(this.#keys))
+  }
+
+  #lengths(): Record<string, HostTensor> {
+    if (!this.#context.decode.graph.inputs.has('lengths')) return {}
+    const lengths = this.sequences.map(({ length }) => length)
+    return { lengths: i64([lengths.length], lengths) }
   }
 
   /** One run over `size` tokens a row; a row without a token at a place is padded there. */
@@ -177,6 +196,7 @@ class DecodeBatch {
       ),
       ...this.#weights,
       ...Object.fromEntries(active),
+      ...this.#lengths(),
     }
     const fetch = wanted ? ['logits'] : []
     const { logits } = await executable.run(feeds, { fetch, ...(signal ? { signal } : {}) })

@@ -23,8 +23,10 @@ export interface Sequence {
   readonly request: GenerationRequest
   /** Place of the request among those given. */
   readonly index: number
-  /** Prompt and answer. */
+  /** Number of tokens of prompt and answer. */
   readonly length: number
+  /** The token at a place of prompt and answer. */
+  at(place: number): number | undefined
   readonly last: number
   readonly done: boolean
   start(): void
@@ -71,6 +73,7 @@ export function createSequence(options: SequenceOptions): Sequence {
     get length() {
       return request.ids.length + ids.length
     },
+    at: (place) => (place < request.ids.length ? request.ids[place] : ids[place - request.ids.length]),
     get last() {
       return ids.at(-1) ?? request.ids.at(-1) ?? 0
     },

@@ -19,6 +19,8 @@ export interface CommonConfig {
   readonly headDim: number
   /** Longest sample the model allows. */
   readonly maxPositions: number
+  /** A sample of more tokens is computed differently from its first token on (LongRoPE). */
+  readonly longFrom?: number | undefined
   readonly tieWordEmbeddings: boolean
   /** Standard deviation of freshly drawn weights. */
   readonly initializerRange: number

@@ -56,7 +56,7 @@ export const gemma2 = causalLM<Gemma2Config>({
     const alternate = (layer: number): LayerType => (layer % 2 === 0 ? 'sliding_attention' : 'full_attention')
     const fields = gemma2Fields(raw, (layers) => layerTypes(raw, layers, alternate), { score: 50, logit: 30 })
     const rope = ropeOf(raw, fields.headDim, fields.maxPositions)
-    return { ...fields, rope: () => rope }
+    return { ...fields, rope: () => rope, longFrom: rope.long?.from }
   },
   body: gemma2Body,
   head: gemma2Head,

@@ -22,14 +22,16 @@ export const gemma3 = causalLM<Gemma2Config>({
     const every = raw.int('sliding_window_pattern', { min: 1, default: underscored })
     const type = (layer: number): LayerType => ((layer + 1) % every === 0 ? 'full_attention' : 'sliding_attention')
     const fields = gemma2Fields(raw, (layers) => layerTypes(raw, layers, type), { score: undefined, logit: undefined })
-    return { ...fields, qkNorm: true, rope: ropes(raw, fields) }
+    const { full, sliding } = ropes(raw, fields)
+    const rope = (layer: number): Rope => (fields.window(layer) === undefined ? full : sliding)
+    return { ...fields, qkNorm: true, rope, longFrom: full.long?.from ?? sliding.long?.from }
   },
   body: gemma2Body,
   head: gemma2Head,
 })
 
 /** `rope_parameters` by layer type (transformers 5); or one section for the full layers, windowed ones never stretched (4). */
-function ropes(raw: HfConfig, c: Omit<Gemma2Config, 'rope'>): (layer: number) => Rope {
+function ropes(raw: HfConfig, c: Omit<Gemma2Config, 'rope'>): { full: Rope; sliding: Rope } {
   const local = raw.number('rope_local_base_freq', { min: Number.MIN_VALUE, default: THETA.sliding_attention })
   const section = ropeParameters(raw)
   const byType = (type: LayerType): HfConfig | undefined => section.object(type)
@@ -37,5 +39,5 @@ function ropes(raw: HfConfig, c: Omit<Gemma2Config, 'rope'>): (layer: number) =>
   const rope = (from: HfConfig, theta: number): Rope => ropeOfSection(from, c.headDim, c.maxPositions, { theta })
   const sliding = rope(byType('sliding_attention') ?? nothing, local)
   const full = rope(byType('full_attention') ?? section, THETA.full_attention)
-  return (layer) => (c.window(layer) === undefined ? full : sliding)
+  return { full, sliding }
 }

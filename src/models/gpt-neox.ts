@@ -51,6 +51,7 @@ function gptNeoxConfig(raw: HfConfig): GptNeoxConfig {
   // Their names before transformers 5; `rope_parameters` wins over both.
   const theta = raw.number('rotary_emb_base', { min: Number.MIN_VALUE, default: 10000 })
   const partial = raw.number('rotary_pct', { min: 0, max: 1, default: 0.25 })
+  const rope = ropeOf(raw, headDim, maxPositions, { theta, partial })
   return {
     vocabSize: raw.int('vocab_size', { min: 1, max: LARGEST.ids }),
     hiddenSize,
@@ -64,7 +65,8 @@ function gptNeoxConfig(raw: HfConfig): GptNeoxConfig {
     intermediateSize: raw.int('intermediate_size', { min: 1, max: LARGEST.width }),
     activation: activationOf(raw, 'hidden_act', 'gelu'),
     eps: raw.number('layer_norm_eps', { min: 0, default: 1e-5 }),
-    rope: ropeOf(raw, headDim, maxPositions, { theta, partial }),
+    rope,
+    longFrom: rope.long?.from,
     attentionBias: raw.boolean('attention_bias', { default: true }),
     parallel: raw.boolean('use_parallel_residual', { default: true }),
     attentionDropout: rate('attention_dropout'),

@@ -45,7 +45,8 @@ export function llamaFields(
   defaults: LlamaDefaults = {},
 ): Omit<LlamaConfig, 'qkvBias' | 'outputBias' | 'mlpBias' | 'window'> {
   const { headDim, maxPositions, ...shape } = llamaShape(raw, defaults)
-  return { ...shape, headDim, maxPositions, rope: ropeOf(raw, headDim, maxPositions, defaults.rope) }
+  const rope = ropeOf(raw, headDim, maxPositions, defaults.rope)
+  return { ...shape, headDim, maxPositions, rope, longFrom: rope.long?.from }
 }
 
 /** The same without positions, which some families have by layer. */
