@@ -1,7 +1,8 @@
 """One LoRA training step of PyTorch + PEFT, timed: the peer that `lowrank bench` measures itself against.
 
 Builds the model of a config.json (random weights, or those of a folder with safetensors), puts LoRA on every
-linear layer and takes AdamW steps on random tokens. Prints one JSON line. It must not know lowrank.
+linear layer and takes AdamW steps: on random tokens, or on the rows of a file in their order, padded to the longest of
+each batch as transformers' collator does. Prints one JSON line. It must not know lowrank.
 """
 
 import argparse
@@ -43,11 +44,40 @@ def build(args):
     if args.checkpointing:
         model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
         model.enable_input_require_grads()
-    lora = peft.LoraConfig(r=args.rank, lora_alpha=2 * args.rank, target_modules="all-linear", task_type="CAUSAL_LM")
+    lora = peft.LoraConfig(
+        r=args.rank,
+        lora_alpha=2 * args.rank,
+        lora_dropout=args.dropout,
+        target_modules="all-linear",
+        task_type="CAUSAL_LM",
+    )
     model = peft.get_peft_model(model, lora)
     model.config.use_cache = False
     model.train()
     return model, config
+
+
+def padded(rows):
+    """One batch as DataCollatorForSeq2Seq makes it: right padding, its labels -100."""
+    longest = max(len(row["ids"]) for row in rows)
+
+    def filled(key, value):
+        return torch.tensor([row[key] + [value] * (longest - len(row[key])) for row in rows])
+
+    mask = torch.tensor([[1] * len(row["ids"]) + [0] * (longest - len(row["ids"])) for row in rows])
+    return {"input_ids": filled("ids", 0), "attention_mask": mask, "labels": filled("labels", -100)}
+
+
+def batches_of(args, vocab_size):
+    """Warm-up batches and timed ones, and the tokens of each that are no padding."""
+    if args.rows is None:
+        ids = torch.randint(0, vocab_size, (args.batch, args.seq))
+        return [({"input_ids": ids, "labels": ids}, ids.numel())] * (args.warmup + args.steps)
+    with open(args.rows) as file:
+        rows = json.load(file)
+    cut = [rows[i : i + args.batch] for i in range(0, len(rows), args.batch)]
+    batches = [(padded(some), sum(len(row["ids"]) for row in some)) for some in cut]
+    return batches[:1] * args.warmup + batches
 
 
 def main():
@@ -56,6 +86,8 @@ def main():
     parser.add_argument("--seq", type=int, default=512)
     parser.add_argument("--batch", type=int, default=1)
     parser.add_argument("--rank", type=int, default=8)
+    parser.add_argument("--dropout", type=float, default=0.0)
+    parser.add_argument("--rows", help="JSON file of rows {ids, labels}; random tokens without it")
     parser.add_argument("--steps", type=int, default=5, help="timed steps, after --warmup")
     parser.add_argument("--warmup", type=int, default=2)
     parser.add_argument("--threads", type=int, default=0)
@@ -69,12 +101,10 @@ def main():
     model, config = build(args)
     trained = [p for p in model.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(trained, lr=2e-4, weight_decay=0.0)
-    ids = torch.randint(0, config.vocab_size, (args.batch, args.seq))
-
-    seconds, losses = [], []
-    for step in range(args.warmup + args.steps):
+    seconds, tokens, computed, losses = [], 0, 0, []
+    for step, (batch, real) in enumerate(batches_of(args, config.vocab_size)):
         begin = time.perf_counter()
-        loss = model(input_ids=ids, labels=ids).loss
+        loss = model(**batch).loss
         loss.backward()
         torch.nn.utils.clip_grad_norm_(trained, 1.0)
         optimizer.step()
@@ -82,12 +112,16 @@ def main():
         losses.append(loss.item())
         if step >= args.warmup:
             seconds.append(time.perf_counter() - begin)
-    seconds.sort()
-    median = seconds[len(seconds) // 2]
+            tokens += real
+            computed += batch["input_ids"].numel()
+    # Steps on rows differ in length: all of them count together. Steps on random tokens are alike: the median counts.
+    whole = sum(seconds) if args.rows else sorted(seconds)[len(seconds) // 2] * len(seconds)
     print(
         json.dumps(
             {
-                "tokens_per_second": args.batch * args.seq / median,
+                "tokens_per_second": tokens / whole,
+                "seconds_a_step": whole / len(seconds),
+                "padding": 1 - tokens / computed,
                 "peak_memory_bytes": peak_memory_bytes(),
                 "seconds_per_step": seconds,
                 "losses": losses,

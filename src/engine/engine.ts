@@ -2,7 +2,7 @@
  * @file What an engine is: compiles a graph once, runs it many times, keeps state between runs.
  * Must not know models, adapters or training.
  */
-import type { Graph } from '../graph/types.ts'
+import type { Graph, Phase } from '../graph/types.ts'
 import type { CompositeName } from '../graph/vocabulary.ts'
 import type { HostTensor } from '../tensor/host-tensor.ts'
 import type { WeightRef } from '../tensor/weight-ref.ts'
@@ -22,7 +22,35 @@ export interface CompileOptions {
   readonly state?: Readonly<Record<string, string>>
   /** Threads for the engine's own work. @default the machine's cores */
   readonly threads?: number
+  /** Keep times, for `timings`. An engine that cannot ignores it. */
+  readonly profile?: boolean
   readonly signal?: AbortSignal
+}
+
+/** What one piece of an engine's work took, a run. */
+export interface Timing {
+  /** The node it is for; several pieces may belong to one. */
+  readonly op: string
+  readonly scope: string
+  readonly phase: Phase
+  /** The engine's own name of what ran. */
+  readonly kernel: string
+  readonly seconds: number
+  /** Multiplications and additions of matrix products; 0 for everything else. */
+  readonly flops: number
+  /** Read and written. */
+  readonly bytes: number
+}
+
+export interface Profile {
+  /** Runs looked at: all but the first, which touches its memory for the first time. */
+  readonly runs: number
+  /** Of a run, on the clock. */
+  readonly seconds: number
+  /** In the order they ran, each the mean of all runs looked at. */
+  readonly timings: readonly Timing[]
+  /** Bytes of values held after each of `timings`, in the last run. */
+  readonly held: readonly number[]
 }
 
 export interface RunOptions {
@@ -39,6 +67,8 @@ export interface Executable {
   /** Sets state inputs. A run before every state input is set throws. */
   writeState(values: Tensors): Promise<void>
   readState(names?: readonly string[]): Promise<Record<string, HostTensor>>
+  /** Ends profiling. Absent where the engine keeps no times, or was not asked to. */
+  profile?(): Promise<Profile>
   dispose(): Promise<void>
 }
 

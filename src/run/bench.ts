@@ -2,11 +2,9 @@
  * @file `bench`: tokens a second and peak memory of LoRA training on this machine, against the matrix products it consists
  * of and, where it is installed, against PyTorch + PEFT, all measured in one run. Must not know terminals.
  */
-import { fork } from 'node:child_process'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import { resolveOptions } from '../config/resolve.ts'
 import type { BenchOptions, OutputOf } from '../config/verbs/index.ts'
 import { parseHfConfig } from '../formats/hf-config.ts'
@@ -14,17 +12,29 @@ import { modelOf } from '../models/registry.ts'
 import { LowrankError } from '../support/errors.ts'
 import { readJson } from '../support/files.ts'
 import { baseFolder } from './base-folder.ts'
-import { type Measured, type MeasureSettings, stepFlops } from './bench/measure.ts'
+import { inChild } from './bench/in-child.ts'
+import type { Measured, MeasureSettings } from './bench/measure.ts'
 import { findPeer, measurePeer } from './bench/peer.ts'
+import { stepFlops } from './bench/products.ts'
+import { profileFrom } from './bench/profile.ts'
+import { writeProfilePage } from './bench/profile-page.ts'
 import { SMOLLM2_135M, writeRandomModel } from './bench/random-model.ts'
+import { writeRows } from './bench/rows.ts'
 import { describeMachine } from './doctor/machine.ts'
 import { openConfig } from './open-model.ts'
-import type { BenchResult, NoticeEvent, ProgressEvent, Stoppable } from './types.ts'
+import type { BenchResult, BenchVariant, NoticeEvent, ProgressEvent, Stoppable } from './types.ts'
 
 type BenchSettings = OutputOf<'bench'>
+type Peer = NonNullable<BenchResult['peer']>
 
 /** Each side runs this often, taking turns; its best run counts, since a shared machine only ever slows a run down. */
 const ROUNDS = 2
+
+/** What `--variants` measures besides. */
+const VARIANTS = [
+  { name: 'rank 64', rank: 64 },
+  { name: 'dropout 0.05', dropout: 0.05 },
+] as const
 
 /**
  * Measures this machine.
@@ -38,100 +48,137 @@ export async function* bench(
   const scratch = await mkdtemp(join(tmpdir(), 'lowrank-bench-'))
   try {
     const { folder, name } = await modelFolder(settings, scratch, signal)
-    const measure: MeasureSettings = {
-      model: folder,
-      sequence: settings.sequence,
-      batchSize: settings.batchSize,
-      steps: settings.steps,
-      rank: settings.rank,
-      targets: settings.targets,
-      engine: settings.engine,
-      threads: settings.threads,
-      recompute: settings.recompute === 'on',
-    }
-    return yield* rounds(name, measure, settings, signal)
+    const measure = await measureSettings(settings, folder, scratch, signal)
+    return yield* rounds({ name, measure, settings, signal })
   } finally {
     await rm(scratch, { recursive: true, force: true })
   }
 }
 
-async function* rounds(
-  name: string,
-  measure: MeasureSettings,
+async function measureSettings(
   settings: BenchSettings,
+  folder: string,
+  scratch: string,
   signal: AbortSignal | undefined,
-): AsyncGenerator<NoticeEvent | ProgressEvent, BenchResult> {
-  const peer = settings.peer ? await findPeer(settings.python) : { without: 'it was not asked for' }
-  if ('without' in peer) yield { type: 'notice', message: `PyTorch + PEFT is not measured: ${peer.without}` }
-  const total = ROUNDS * ('python' in peer ? 2 : 1) + 1
-  const progress = (label: string, done: number): ProgressEvent => ({ type: 'progress', label, done, total })
-  yield progress('matrix products', 0)
-  const { gflops } = await inChild<{ gflops: number }>('products', measure, signal)
-  const ours: Measured[] = []
-  const theirs: NonNullable<BenchResult['peer']>[] = []
-  for (let round = 0; round < ROUNDS; round++) {
-    yield progress('lowrank', 1 + ours.length + theirs.length)
-    ours.push(await inChild<Measured>('training', measure, signal))
-    if (!('python' in peer)) continue
-    yield progress('PyTorch + PEFT', 1 + ours.length + theirs.length)
-    theirs.push(await measurePeer(peer.python, measure))
-  }
-  yield progress('done', total)
-  return await resultOf(name, measure, {
-    gflops,
-    ours,
-    theirs,
-    ...('without' in peer ? { without: peer.without } : {}),
-  })
+): Promise<MeasureSettings> {
+  const { sequence, batchSize, steps, rank, dropout, targets, engine, threads, data } = settings
+  const plain = { sequence, batchSize, steps, rank, dropout, targets, engine, threads }
+  const measure = { ...plain, model: folder, recompute: settings.recompute === 'on' }
+  if (data === undefined) return measure
+  const rows = join(scratch, 'rows.json')
+  const model = await openConfig(join(folder, 'config.json'))
+  const { tokenizer, maxLength, trainOn } = settings
+  const written = await writeRows(
+    rows,
+    steps * batchSize,
+    { data, tokenizer, maxLength, trainOn },
+    model,
+    folder,
+    signal,
+  )
+  if (written < batchSize)
+    throw new LowrankError('data', `${data}: ${written} rows do not make a batch of ${batchSize}`, { field: 'data' })
+  return { ...measure, rows, steps: Math.floor(written / batchSize) }
+}
+
+interface Run {
+  readonly name: string
+  readonly measure: MeasureSettings
+  readonly settings: BenchSettings
+  readonly signal: AbortSignal | undefined
 }
 
 interface Runs {
   readonly gflops: number
-  readonly ours: readonly Measured[]
-  readonly theirs: readonly NonNullable<BenchResult['peer']>[]
-  readonly without?: string
+  readonly ours: Measured[]
+  readonly theirs: Peer[]
+  readonly variants: readonly { readonly settings: MeasureSettings; readonly name: string; readonly runs: Measured[] }[]
+  readonly profiled?: Measured | undefined
+  readonly without: string | undefined
 }
 
-async function resultOf(
-  name: string,
-  measure: MeasureSettings,
-  { gflops, ours, theirs, without }: Runs,
-): Promise<BenchResult> {
+async function* rounds(run: Run): AsyncGenerator<NoticeEvent | ProgressEvent, BenchResult> {
+  const { measure, settings, signal } = run
+  const peer = settings.peer ? await findPeer(settings.python) : { without: 'it was not asked for' }
+  const without = 'without' in peer ? peer.without : undefined
+  if (without !== undefined) yield { type: 'notice', message: `PyTorch + PEFT is not measured: ${without}` }
+  const variants = (settings.variants ? VARIANTS : []).map(({ name, ...differs }) => ({
+    name,
+    settings: { ...measure, ...differs },
+    runs: [] as Measured[],
+  }))
+  const sides = 1 + variants.length + ('python' in peer ? 1 : 0)
+  const total = ROUNDS * sides + 1 + (settings.profile ? 1 : 0)
+  let done = 0
+  const progress = (label: string): ProgressEvent => ({ type: 'progress', label, done: done++, total })
+  yield progress('matrix products')
+  const { gflops } = await inChild('products', measure, signal)
+  const runs: Runs = { gflops, ours: [], theirs: [], variants, without }
+  for (let round = 0; round < ROUNDS; round++) {
+    yield progress('lowrank')
+    runs.ours.push(await inChild('training', measure, signal))
+    for (const variant of variants) {
+      yield progress(`lowrank, ${variant.name}`)
+      variant.runs.push(await inChild('training', variant.settings, signal))
+    }
+    if (!('python' in peer)) continue
+    yield progress('PyTorch + PEFT')
+    runs.theirs.push(await measurePeer(peer.python, measure))
+  }
+  if (settings.profile) yield progress('profile')
+  const profiled = settings.profile ? await inChild('training', { ...measure, profile: true }, signal) : undefined
+  yield { type: 'progress', label: 'done', done: total, total }
+  return await resultOf(run, { ...runs, profiled })
+}
+
+async function resultOf({ name, measure, settings }: Run, runs: Runs): Promise<BenchResult> {
   const model = await openConfig(join(measure.model, 'config.json'))
-  const best = fastest(ours)
-  const peer = theirs.length > 0 ? fastest(theirs) : undefined
+  const best = fastest(runs.ours)
+  const peer = runs.theirs.length > 0 ? fastest(runs.theirs) : undefined
   const { cpu, cores, memoryBytes } = describeMachine()
-  const possible = (gflops * 1e9) / stepFlops(model, 1)
-  return {
+  const possible = (runs.gflops * 1e9) / stepFlops(model, 1)
+  const { sequence, batchSize, rank, dropout, steps, recompute } = measure
+  const lowrank = {
+    ...sideOf(best),
+    peakMemoryBytes: Math.max(...runs.ours.map((m) => m.peakMemoryBytes)),
+    loadSeconds: best.loadSeconds,
+    loadedBytes: best.loadedBytes,
+  }
+  const theirs = peer && { ...peer, peakMemoryBytes: Math.min(...runs.theirs.map((m) => m.peakMemoryBytes)) }
+  const ratio = theirs && {
+    speed: best.tokensPerSecond / theirs.tokensPerSecond,
+    memory: lowrank.peakMemoryBytes / theirs.peakMemoryBytes,
+  }
+  const result: BenchResult = {
     machine: { cpu, cores, memoryBytes },
     model: { name, parameters: best.parameters, trainable: best.trainable },
     settings: {
-      sequence: measure.sequence,
-      batchSize: measure.batchSize,
-      rank: measure.rank,
-      steps: measure.steps,
+      ...{ sequence, batchSize, rank, dropout, steps, recompute },
       threads: measure.threads === 'auto' ? cores : measure.threads,
       engine: best.engine,
+      ...(settings.data ? { data: { files: settings.data, rows: steps * batchSize } } : {}),
     },
-    lowrank: {
-      tokensPerSecond: best.tokensPerSecond,
-      secondsPerStep: best.secondsPerStep,
-      peakMemoryBytes: Math.max(...ours.map((m) => m.peakMemoryBytes)),
-      loadSeconds: best.loadSeconds,
-      loadedBytes: best.loadedBytes,
-    },
-    limit: { gflops, tokensPerSecond: possible, share: best.tokensPerSecond / possible },
-    ...(peer ? { peer: { ...peer, peakMemoryBytes: Math.min(...theirs.map((m) => m.peakMemoryBytes)) } } : {}),
-    ...(peer
-      ? {
-          ratio: {
-            speed: best.tokensPerSecond / peer.tokensPerSecond,
-            memory: best.peakMemoryBytes / peer.peakMemoryBytes,
-          },
-        }
-      : {}),
-    ...(without === undefined ? {} : { withoutPeer: without }),
+    lowrank,
+    limit: { gflops: runs.gflops, tokensPerSecond: possible, share: best.tokensPerSecond / possible },
+    ...(theirs ? { peer: theirs } : {}),
+    ...(ratio ? { ratio } : {}),
+    ...(runs.without === undefined ? {} : { withoutPeer: runs.without }),
+    ...(runs.variants.length > 0 ? { variants: runs.variants.map((variant) => variantOf(variant, best)) } : {}),
   }
+  if (!runs.profiled?.profile) return result
+  const profile = profileFrom(runs.profiled.profile, settings.output)
+  await writeProfilePage(settings.output, { ...result, profile })
+  return { ...result, profile }
+}
+
+function sideOf({ tokensPerSecond, secondsPerStep, peakMemoryBytes, padding }: Measured) {
+  return { tokensPerSecond, secondsPerStep, peakMemoryBytes, padding }
+}
+
+function variantOf({ name, settings, runs }: Runs['variants'][number], base: Measured): BenchVariant {
+  const best = fastest(runs)
+  const { rank, dropout } = settings
+  return { ...sideOf(best), name, rank, dropout, cost: best.secondsPerStep / base.secondsPerStep - 1 }
 }
 
 function fastest<T extends { readonly tokensPerSecond: number }>(runs: readonly T[]): T {
@@ -153,43 +200,4 @@ async function modelFolder(
   const file = settings.fromConfig ?? 'SmolLM2-135M'
   await writeRandomModel(scratch, config, modelOf(parseHfConfig(config, file)))
   return { folder: scratch, name: settings.fromConfig ?? 'random weights of SmolLM2-135M’s shape' }
-}
-
-/** The child is started from JavaScript: beside this file once compiled, in dist/ when this file runs as TypeScript. */
-function childFile(): URL {
-  const source = import.meta.url.endsWith('.ts')
-  return new URL(source ? '../../dist/run/bench/child.js' : './bench/child.js', import.meta.url)
-}
-
-/** A process of its own, whose peak memory is that of the measurement alone. */
-async function inChild<T>(
-  task: 'products' | 'training',
-  settings: MeasureSettings,
-  signal: AbortSignal | undefined,
-): Promise<T> {
-  const child = fork(fileURLToPath(childFile()), [task, JSON.stringify(settings)], {
-    stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
-    ...(signal ? { signal } : {}),
-  })
-  let [result, said]: [T | undefined, string] = [undefined, '']
-  child.on('message', (message) => {
-    result = message as T
-  })
-  child.stderr?.on('data', (text: Buffer) => {
-    said += text.toString()
-  })
-  await new Promise<void>((resolve, reject) => {
-    child.once('error', reject)
-    child.once('close', () => resolve())
-  })
-  if (result !== undefined) return result
-  throw new LowrankError(
-    'engine',
-    `measuring ${task} failed: ${
-      said
-        .trim()
-        .split('\n')
-        .findLast((line) => /Error/.test(line)) ?? said.slice(-300)
-    }`,
-  )
 }

@@ -163,11 +163,19 @@ export interface QuickstartResult {
 export interface BenchResult {
   machine: { cpu: string; cores: number; memoryBytes: number }
   model: { name: string; parameters: number; trainable: number }
-  settings: { sequence: number; batchSize: number; rank: number; steps: number; threads: number; engine: string }
-  lowrank: {
-    tokensPerSecond: number
-    secondsPerStep: number
-    peakMemoryBytes: number
+  settings: {
+    sequence: number
+    batchSize: number
+    rank: number
+    dropout: number
+    steps: number
+    threads: number
+    engine: string
+    recompute: boolean
+    /** Rows of a dataset; random tokens without. */
+    data?: { files: string[]; rows: number }
+  }
+  lowrank: BenchSide & {
     loadSeconds: number
     /** Resident once the base is loaded, before the first step. */
     loadedBytes: number
@@ -175,18 +183,62 @@ export interface BenchResult {
   /** Matrix products measured in the same run, and the tokens/s they alone would allow. */
   limit: { gflops: number; tokensPerSecond: number; share: number }
   /** PyTorch + PEFT, where a Python with them was found. */
-  peer?: {
-    python: string
-    torch: string
-    peft: string
-    tokensPerSecond: number
-    secondsPerStep: number
-    peakMemoryBytes: number
-  }
+  peer?: BenchSide & { python: string; torch: string; peft: string }
   /** Our tokens/s over the peer's, and our peak memory over its. */
   ratio?: { speed: number; memory: number }
   /** Why there is no peer. */
   withoutPeer?: string
+  /** The same with other settings, measured in turns with the first (`--variants`). */
+  variants?: BenchVariant[]
+  /** Where the time of a step goes (`--profile`). */
+  profile?: BenchProfile
+}
+
+export interface BenchSide {
+  /** Padding not counted. */
+  tokensPerSecond: number
+  secondsPerStep: number
+  peakMemoryBytes: number
+  /** Share of the tokens computed that is padding. */
+  padding: number
+}
+
+export interface BenchVariant extends BenchSide {
+  name: string
+  rank: number
+  dropout: number
+  /** How much longer a step takes, as a share: 0.1 is a tenth. */
+  cost: number
+}
+
+export interface BenchProfile {
+  /** Of a step, on the clock, with the times being kept. */
+  seconds: number
+  /** Share of it that is in no kernel. */
+  outside: number
+  phases: { phase: 'forward' | 'backward' | 'update'; seconds: number }[]
+  /** By op, the most expensive first. */
+  ops: BenchTiming[]
+  /** By place in the model, layers together (`model.layers.*.mlp.up_proj`), the most expensive first. */
+  places: BenchTiming[]
+  /** Most bytes of values held at once, packed weights included, and how it went over the step, 0 to 1. */
+  peakBytes: number
+  memory: { at: number; bytes: number }[]
+  /** The page with pictures. */
+  output: string
+}
+
+export interface BenchTiming {
+  name: string
+  calls: number
+  seconds: number
+  forward: number
+  backward: number
+  update: number
+  /** Of matrix products; absent where there are none. */
+  gflops?: number
+  /** Gigabytes read and written a second. */
+  gigabytes: number
 }
 
 /** What `--json` prints of a failure. */

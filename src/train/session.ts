@@ -4,7 +4,7 @@
  */
 
 import type { Batch } from '../data/batch.ts'
-import type { Engine, Executable, Tensors, WeightSource } from '../engine/engine.ts'
+import type { Engine, Executable, Profile, Tensors, WeightSource } from '../engine/engine.ts'
 import { prepare } from '../engine/prepare.ts'
 import type { Graph } from '../graph/types.ts'
 import { recompute } from '../passes/recompute.ts'
@@ -24,6 +24,8 @@ export interface SessionOptions extends StepOptions {
   readonly dropoutSeed: number
   /** Gradient checkpointing by block. */
   readonly recompute: boolean
+  /** Keep times, for `profile`. */
+  readonly profile?: boolean
   readonly signal?: AbortSignal | undefined
 }
 
@@ -58,7 +60,7 @@ export class TrainSession {
   }
 
   static async create(trained: Trained, options: SessionOptions): Promise<TrainSession> {
-    const { engine, weights, threads, signal } = options
+    const { engine, weights, threads, signal, profile } = options
     const { graph, state } = buildStep(trained, options)
     const whole = options.recompute ? recompute(graph, trained.model.blockOf) : graph
     const prepared = prepare(whole, engine.composites)
@@ -66,6 +68,7 @@ export class TrainSession {
       weights,
       state,
       ...(threads === undefined ? {} : { threads }),
+      ...(profile === undefined ? {} : { profile }),
       ...(signal === undefined ? {} : { signal }),
     })
     return new TrainSession(trained, prepared, executable, options)
@@ -136,6 +139,11 @@ export class TrainSession {
       ? this.trained.groups.map((g) => [`${g.name}.gradient`, zeros('f32', [g.size])] as const)
       : []
     await this.#executable.writeState({ ...state, ...Object.fromEntries(sums) })
+  }
+
+  /** What the steps so far took, where the engine keeps times and `profile` was asked for; ends profiling. */
+  async profile(): Promise<Profile | undefined> {
+    return await this.#executable.profile?.()
   }
 
   async dispose(): Promise<void> {

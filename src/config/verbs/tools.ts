@@ -1,7 +1,8 @@
 /** @file Options of quickstart, inspect, doctor, bench and schema. Must not know how they work. */
 
-import { boolean, choice, integer, option, switchOf, text } from '../option.ts'
+import { boolean, choice, integer, list, option, switchOf, text } from '../option.ts'
 import { adapterOptions } from '../options/adapter.ts'
+import { rowOptions } from '../options/data.ts'
 import { engineOptions } from '../options/machine.ts'
 import { modelSource } from '../options/model.ts'
 import { seedOption } from '../options/training.ts'
@@ -71,8 +72,30 @@ export const benchVerb = verb(
     sequence: option('Measurement', integer(2).default(512), 'Length of a row.', { unit: 'tokens' }),
     batchSize: option('Measurement', integer(1).default(1), 'Rows in a step.', { unit: 'rows' }),
     steps: option('Measurement', integer(1).default(5), 'Steps measured, after one that warms up.', { unit: 'steps' }),
+    data: option(
+      'Measurement',
+      list('FILES', 'files of rows').optional(),
+      'Train on rows drawn from these files, on both sides the same, instead of on random tokens.',
+    ),
+    tokenizer: option('Measurement', text('PATH', 'a folder with tokenizer.json').optional(), 'Tokenizer for --data.', {
+      defaultText: 'that of the model',
+    }),
+    maxLength: rowOptions.maxLength,
+    trainOn: rowOptions.trainOn,
     rank: adapterOptions.rank,
+    dropout: adapterOptions.dropout,
     targets: adapterOptions.targets,
+    variants: option(
+      'Measurement',
+      boolean().default(false),
+      'Measure rank 64 and dropout 0.05 besides, and what they cost.',
+    ),
+    profile: option('Measurement', boolean().default(false), 'Measure besides where the time of a step goes.'),
+    output: option(
+      'Measurement',
+      text('FILE', 'a file').default('bench-profile.html'),
+      'Page to write with --profile.',
+    ),
     python: option(
       'Measurement',
       text('PATH', 'a Python program').optional(),
@@ -96,6 +119,8 @@ export const benchVerb = verb(
         command: 'lowrank bench --sequence 256 --recompute --python venv/bin/python',
         does: 'another length, with recomputation',
       },
+      { command: 'lowrank bench --profile --no-peer', does: 'where the time of a step goes, as a table and a page' },
+      { command: 'lowrank bench --model DIR --data rows.jsonl --batch-size 8', does: 'real rows, with their lengths' },
     ],
     exclusive: [['model', 'fromConfig']],
   },

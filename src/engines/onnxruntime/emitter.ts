@@ -21,8 +21,8 @@ export class Emitter {
   readonly values: OnnxValue[] = []
   /** Inputs of the model that are computed from the symbols' values before each run. */
   readonly extents = new Map<string, { readonly length: number; readonly compute: Extents }>()
-  /** Where the node that is being lowered stands, for names in profiles. */
-  scope = ''
+  /** The node that is being lowered, for names in profiles (see profile.ts). */
+  place = 'forward input '
   readonly #known = new Map<string, string>()
   #count = 0
 
@@ -43,7 +43,7 @@ export class Emitter {
 
   #emit(domain: OnnxNode['domain'], type: string, inputs: readonly string[], attributes: Attributes, outputs: number) {
     const names = Array.from({ length: outputs }, () => `v${this.#count++}`)
-    const name = `${this.scope}/${type}/${this.nodes.length}`
+    const name = `${this.place} ${this.nodes.length}`
     this.nodes.push({ type, domain, name, inputs, outputs: names, attributes })
     return names
   }

@@ -72,6 +72,16 @@ export function createExecutable(client: WorkerClient, compiled: Compiled): Exec
       const { tensors } = await client.request({ kind: 'read', session, names: wanted })
       return Object.fromEntries(names.map((name, i) => [name, known(tensors, wanted[i] ?? '')]))
     },
+    ...(options.profile
+      ? {
+          async profile() {
+            ready()
+            const { profile } = await client.request({ kind: 'profile', session })
+            invariant(profile, 'the engine gave no profile')
+            return profile
+          },
+        }
+      : {}),
     async dispose() {
       if (disposed) return
       disposed = true

@@ -46,5 +46,6 @@ function settingsFor(graph: Graph, options: CompileOptions, foldsCasts: boolean)
     // Plans are kept for each set of shapes: where shapes change they only add up.
     plansMemory: !graph.nodes.some((node) => node.type.shape.some((d) => symbolsOf(d).length > 0)),
     foldsCasts,
+    profiles: options.profile === true,
   }
 }

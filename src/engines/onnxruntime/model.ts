@@ -14,6 +14,7 @@ import type { HostTensor } from '../../tensor/host-tensor.ts'
 import { Emitter, type Extents } from './emitter.ts'
 import type { LowerCall } from './lowering.ts'
 import { type LoweredName, lowerings } from './lowerings.ts'
+import { placeOf } from './profile.ts'
 import { encodeModel, type OnnxValue } from './proto.ts'
 import { bindWeight } from './weights.ts'
 
@@ -37,7 +38,7 @@ export function lowerGraph(graph: Graph, weights: ReadonlyMap<string, WeightRef 
   for (const node of graph.nodes) {
     if (node.op === 'input') continue
     const inputs = node.inputs.map((n) => nameOf(names, n))
-    e.scope = node.scope
+    e.place = placeOf(node)
     const siblings = (op: OpName): Node[] => sharingInputs(node, op, users)
     const lower = lowerings[node.op as LoweredName] as (call: LowerCall<never>) => string
     const name = lower({ e, node: node as never, inputs, siblings })
@@ -96,7 +97,7 @@ function nameOutputs(
   const made = new Set(e.nodes.flatMap((n) => n.outputs))
   const outputs = new Map<string, string>()
   const values = new Map<string, OnnxValue>()
-  e.scope = 'outputs'
+  e.place = 'update output '
   for (const [output, node] of graph.outputs) {
     const own = nameOf(names, node)
     const name = made.has(own) ? own : e.once(`output ${own}`, () => e.op('Identity', [own]))

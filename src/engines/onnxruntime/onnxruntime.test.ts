@@ -157,4 +157,26 @@ describe('onnxruntime engine', () => {
     expect((await run.run({ x })).y).toEqual(x)
     await run.dispose()
   })
+
+  it('keeps times where it is asked to', async () => {
+    const g = newBuilder()
+    const x = g.feed('x', { dtype: 'f32', shape: ['rows', 2] })
+    const y = g.scoped('model.layers.0', () => g.matmul(x, g.weight('w', [3, 2]), { transB: true }))
+    const back = g.during('backward', 'model.layers.0', () => g.mul(g.matmul(y, g.weight('w', [3, 2])), 2))
+    const options = { weights: new Map([['w', f32([3, 2], VALUES)]]), threads: 1 }
+    const plain = await engine.compile(graphOf([['back', back]]), options)
+    expect(plain.profile).toBeUndefined()
+    const run = await engine.compile(graphOf([['back', back]]), { ...options, profile: true })
+    for (let i = 0; i < 3; i++) await run.run({ x: ROWS })
+    const profile = await run.profile?.()
+    expect(profile?.runs).toBe(2)
+    expect(profile?.seconds).toBeGreaterThan(0)
+    expect(profile?.timings.map(({ seconds, bytes, ...rest }) => rest)).toEqual([
+      { op: 'matmul', scope: 'model.layers.0', phase: 'forward', kernel: 'FusedMatMul', flops: 2 * 2 * 3 * 2 },
+      { op: 'matmul', scope: 'model.layers.0', phase: 'backward', kernel: 'MatMul', flops: 2 * 2 * 2 * 3 },
+      { op: 'mul', scope: 'model.layers.0', phase: 'backward', kernel: 'Mul', flops: 0 },
+    ])
+    expect(profile?.held).toHaveLength(3)
+    await Promise.all([plain.dispose(), run.dispose()])
+  })
 })

@@ -1,4 +1,5 @@
 /** @file What the main thread and the worker say to each other. Tensors are named as the ONNX model names them. */
+import type { Profile } from '../../engine/engine.ts'
 import type { HostTensor } from '../../tensor/host-tensor.ts'
 
 export type NamedTensors = Readonly<Record<string, HostTensor>>
@@ -11,6 +12,8 @@ export interface SessionSettings {
   readonly plansMemory: boolean
   /** Turn half-precision weights into f32 once, at load. */
   readonly foldsCasts: boolean
+  /** Keep times of every node. */
+  readonly profiles: boolean
 }
 
 export type Request =
@@ -31,6 +34,7 @@ export type Request =
     }
   | { readonly kind: 'write'; readonly session: number; readonly values: NamedTensors }
   | { readonly kind: 'read'; readonly session: number; readonly names: readonly string[] }
+  | { readonly kind: 'profile'; readonly session: number }
   | { readonly kind: 'release'; readonly session: number }
 
 export interface Envelope {
@@ -38,10 +42,14 @@ export interface Envelope {
   readonly request: Request
 }
 
-/** `session` answers compile; `tensors` answers run and read. */
-export type Reply =
-  | { readonly id: number; readonly session: number; readonly tensors: NamedTensors }
-  | { readonly id: number; readonly error: string }
+/** `session` answers compile; `tensors` answers run and read; `profile` what it is called after. */
+export interface Answer {
+  readonly session: number
+  readonly tensors: NamedTensors
+  readonly profile?: Profile
+}
+
+export type Reply = ({ readonly id: number } & Answer) | { readonly id: number; readonly error: string }
 
 /** What the worker is born with: a counter of requests sent and not yet answered, for draining at exit. */
 export interface WorkerStart {

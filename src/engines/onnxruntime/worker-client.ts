@@ -6,13 +6,13 @@ import { existsSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { Worker } from 'node:worker_threads'
 import { LowrankError } from '../../support/errors.ts'
-import type { Envelope, NamedTensors, Reply, Request, WorkerStart } from './protocol.ts'
+import type { Answer, Envelope, Reply, Request, WorkerStart } from './protocol.ts'
 
 /** A run that has not ended after this long at exit is given up. */
 const DRAIN_MS = 120_000
 
 interface Waiting {
-  resolve(reply: { session: number; tensors: NamedTensors }): void
+  resolve(reply: Answer): void
   reject(error: Error): void
 }
 
@@ -28,10 +28,7 @@ export class WorkerClient {
   #count = 0
 
   /** @throws LowrankError 'engine' with ONNX Runtime's own words. */
-  async request(
-    request: Request,
-    transfer: readonly ArrayBuffer[] = [],
-  ): Promise<{ session: number; tensors: NamedTensors }> {
+  async request(request: Request, transfer: readonly ArrayBuffer[] = []): Promise<Answer> {
     const worker = this.#start()
     const id = ++this.#count
     return await new Promise((resolve, reject) => {

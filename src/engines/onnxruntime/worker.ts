@@ -2,16 +2,22 @@
  * @file The thread that ONNX Runtime works in: creating and running sessions block their thread. Keeps state between
  * runs, so that adapters and moments cross threads only when someone asks. Must not know graphs.
  */
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { parentPort, workerData } from 'node:worker_threads'
 import { InferenceSession, Tensor } from 'onnxruntime-node'
 import type { DType } from '../../tensor/dtype.ts'
 import type { HostTensor } from '../../tensor/host-tensor.ts'
-import type { Envelope, NamedTensors, Reply, Request, SessionSettings, WorkerStart } from './protocol.ts'
+import { profileOf } from './profile.ts'
+import type { Answer, Envelope, NamedTensors, Reply, Request, SessionSettings, WorkerStart } from './protocol.ts'
 
 interface Loaded {
   readonly session: InferenceSession
   readonly held: Readonly<Record<string, Tensor>>
   readonly state: Map<string, Tensor>
+  /** Folder that ONNX Runtime writes its trace to. */
+  readonly trace: string | undefined
 }
 
 const TYPE: { readonly [K in Exclude<DType, 'bf16'>]: Tensor.Type } = {
@@ -29,13 +35,14 @@ const sessions = new Map<number, Loaded>()
 let count = 0
 
 async function compile({ model, held, settings }: Extract<Request, { kind: 'compile' }>): Promise<number> {
-  const session = await InferenceSession.create(model, sessionOptions(settings))
+  const trace = settings.profiles ? mkdtempSync(join(tmpdir(), 'lowrank-trace-')) : undefined
+  const session = await InferenceSession.create(model, sessionOptions(settings, trace))
   const tensors = Object.fromEntries(Object.entries(held).map(([name, value]) => [name, toOrt(value)]))
-  sessions.set(++count, { session, held: tensors, state: new Map() })
+  sessions.set(++count, { session, held: tensors, state: new Map(), trace })
   return count
 }
 
-function sessionOptions(settings: SessionSettings): InferenceSession.SessionOptions {
+function sessionOptions(settings: SessionSettings, trace: string | undefined): InferenceSession.SessionOptions {
   return {
     executionProviders: ['cpu'],
     intraOpNumThreads: settings.threads,
@@ -44,6 +51,7 @@ function sessionOptions(settings: SessionSettings): InferenceSession.SessionOpti
     // Its optimizers would merge recomputed nodes with their originals and reorder; the graph arrives optimized.
     graphOptimizationLevel: settings.foldsCasts ? 'basic' : 'disabled',
     enableMemPattern: settings.plansMemory,
+    ...(trace === undefined ? {} : { enableProfiling: true, profileFilePrefix: join(trace, 'trace') }),
     // Errors are thrown; printing them as well would be noise on the user's terminal.
     logSeverityLevel: 4,
     extra: {
@@ -100,7 +108,18 @@ function read({ session, names }: Extract<Request, { kind: 'read' }>): NamedTens
   )
 }
 
-async function answer(request: Request): Promise<{ session: number; tensors: NamedTensors }> {
+/** Ends the trace and reads it. */
+function profile(id: number): Answer {
+  const { session, trace } = loaded(id)
+  if (trace === undefined) throw new Error('the session keeps no times')
+  session.endProfiling()
+  const [file = ''] = readdirSync(trace)
+  const text = readFileSync(join(trace, file), 'utf8')
+  rmSync(trace, { recursive: true })
+  return { session: id, tensors: {}, profile: profileOf(JSON.parse(text)) }
+}
+
+async function answer(request: Request): Promise<Answer> {
   switch (request.kind) {
     case 'compile':
       return { session: await compile(request), tensors: {} }
@@ -111,10 +130,15 @@ async function answer(request: Request): Promise<{ session: number; tensors: Nam
     case 'write':
       for (const [name, value] of Object.entries(request.values)) loaded(request.session).state.set(name, toOrt(value))
       return { session: request.session, tensors: {} }
-    case 'release':
-      await loaded(request.session).session.release()
+    case 'profile':
+      return profile(request.session)
+    case 'release': {
+      const { session, trace } = loaded(request.session)
+      await session.release()
+      if (trace !== undefined) rmSync(trace, { recursive: true, force: true })
       sessions.delete(request.session)
       return { session: request.session, tensors: {} }
+    }
   }
 }
 

@@ -1,5 +1,6 @@
 /** @file Entry point of bench's child process: settings as JSON in, one measurement as JSON out. */
-import { type MeasureSettings, measureProducts, measureTraining } from './measure.ts'
+import { type MeasureSettings, measureTraining } from './measure.ts'
+import { measureProducts } from './products.ts'
 
 const [task = '', text = '{}'] = process.argv.slice(2)
 const settings = JSON.parse(text) as MeasureSettings

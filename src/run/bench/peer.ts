@@ -31,35 +31,27 @@ export async function measurePeer(
   python: string,
   settings: MeasureSettings,
 ): Promise<NonNullable<BenchResult['peer']>> {
-  const threads = settings.threads === 'auto' ? [] : ['--threads', String(settings.threads)]
-  const { stdout } = await run(
-    python,
-    [
-      SCRIPT,
-      '--model',
-      settings.model,
-      '--seq',
-      String(settings.sequence),
-      '--batch',
-      String(settings.batchSize),
-      '--rank',
-      String(settings.rank),
-      '--steps',
-      String(settings.steps),
-      ...threads,
-    ],
-    { maxBuffer: 1 << 24 },
-  )
+  const { stdout } = await run(python, [SCRIPT, ...peerArguments(settings)], { maxBuffer: 1 << 24 })
   const json = parseJson(stdout.trim().split('\n').at(-1) ?? '', { file: 'the peer' })
   const number = (key: string): number => (isRecord(json) ? Number(json[key]) : Number.NaN)
   const text = (key: string): string => (isRecord(json) ? String(json[key]) : '')
-  const tokensPerSecond = number('tokens_per_second')
   return {
     python,
     torch: text('torch'),
     peft: text('peft'),
-    tokensPerSecond,
-    secondsPerStep: (settings.sequence * settings.batchSize) / tokensPerSecond,
+    tokensPerSecond: number('tokens_per_second'),
+    secondsPerStep: number('seconds_a_step'),
     peakMemoryBytes: number('peak_memory_bytes'),
+    padding: number('padding'),
   }
+}
+
+function peerArguments({ model, sequence, batchSize, rank, dropout, steps, threads, rows }: MeasureSettings): string[] {
+  const values = { model, seq: sequence, batch: batchSize, rank, dropout, steps }
+  return [
+    ...Object.entries(values).flatMap(([name, value]) => [`--${name}`, String(value)]),
+    // A step on rows is long: one warms up enough.
+    ...(rows === undefined ? [] : ['--rows', rows, '--warmup', '1']),
+    ...(threads === 'auto' ? [] : ['--threads', String(threads)]),
+  ]
 }

@@ -21,6 +21,8 @@ export interface Chart {
   series: readonly Series[]
   width: number
   height: number
+  /** What runs along. @default step */
+  unit?: string
 }
 
 /** More points than pixels show nothing more. */
@@ -80,7 +82,7 @@ function frameOf(chart: Chart, all: readonly Point[]): Frame {
   }
 }
 
-function grid({ xs, ys, x, y, width, height }: Frame): Html {
+function grid({ xs, ys, x, y, width, height, unit = 'step' }: Frame): Html {
   const bottom = height - margin.bottom
   const rows = ys.ticks.map((tick) => {
     const at = round(y(tick))
@@ -90,7 +92,7 @@ function grid({ xs, ys, x, y, width, height }: Frame): Html {
     const at = round(x(tick))
     return html`<text x="${at}" y="${bottom + 18}" text-anchor="middle">${significant(tick, 6)}</text>`
   })
-  return html`<g class="grid" aria-hidden="true">${rows}${columns}<text class="axis" x="${width - margin.right}" y="${height - 2}" text-anchor="end">step</text></g>`
+  return html`<g class="grid" aria-hidden="true">${rows}${columns}<text class="axis" x="${width - margin.right}" y="${height - 2}" text-anchor="end">${unit}</text></g>`
 }
 
 function curve({ points, tone, dots, faint }: Series, { x, y }: Frame): Html {
@@ -109,12 +111,13 @@ function curve({ points, tone, dots, faint }: Series, { x, y }: Frame): Html {
 }
 
 /** Strips that show a point and its value while the pointer is over them: no script needed. */
-function labels({ name, points, tone, dots }: Series, { x, y, width, height }: Frame): Html {
+function labels({ name, points, tone, dots }: Series, { x, y, width, height, unit }: Frame): Html {
   const shown = thin(points, MAX_LABELS).filter((point) => Number.isFinite(point.y))
   const half = dots === true ? 8 : Math.max(1, (width - margin.left - margin.right) / Math.max(1, shown.length - 1) / 2)
   return html`<g class="${`points ${tone}`}" aria-hidden="true">${shown.map((point) => {
     const [cx, cy] = [round(x(point.x)), round(y(point.y))]
-    const text = `step ${point.x}: ${name} ${significant(point.y, 4)}`
+    const place = unit === undefined ? `step ${point.x}` : `${significant(point.x)} ${unit}`
+    const text = `${place}: ${name} ${significant(point.y, 4)}`
     const left = cx > width / 2
     return html`<g><rect x="${round(cx - half)}" y="${margin.top}" width="${round(half * 2)}" height="${height - margin.top - margin.bottom}"/><circle cx="${cx}" cy="${cy}" r="4"/><text x="${left ? cx - 10 : cx + 10}" y="${Math.max(margin.top + 12, cy - 10)}" text-anchor="${left ? 'end' : 'start'}">${text}</text></g>`
   })}</g>`
