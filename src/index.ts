@@ -3,6 +3,20 @@
  * @module lowrank
  */
 
+export type { Builder } from './graph/builder.ts'
+export type { Node } from './graph/types.ts'
+export type { LoraModel, StepResult, Trainable } from './layers/lora-model.ts'
+export {
+  type BatchOf,
+  type InputNodes,
+  type InputSpec,
+  type InputSpecs,
+  type Layers,
+  linear,
+  type Network,
+  network,
+  squaredError,
+} from './layers/network.ts'
 export { EMBEDDED } from './run/base-folder.ts'
 export { openChat } from './run/chat.ts'
 export { convert } from './run/convert.ts'
@@ -10,6 +24,7 @@ export { evaluate } from './run/evaluate.ts'
 export { generate } from './run/generate.ts'
 export { inspect } from './run/inspect.ts'
 export { type LoadedModel, type LoadModelOptions, loadModel, type Request } from './run/load-model.ts'
+export { type EngineOptions, type LoraOptions, lora, predict } from './run/lora.ts'
 export { mergeAdapter } from './run/merge.ts'
 export { train } from './run/train.ts'
 export type {
@@ -29,3 +44,4 @@ export type {
   TrainResult,
 } from './run/types.ts'
 export { type ErrorCode, isLowrankError, LowrankError } from './support/errors.ts'
+export { f32, type HostTensor, i64 } from './tensor/host-tensor.ts'

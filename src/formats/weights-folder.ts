@@ -76,6 +76,12 @@ async function openPart(listed: string): Promise<{ file: string; entries: Readon
   return { file, entries }
 }
 
+/** Places of all tensors of one safetensors or torch file. @throws {LowrankError} `missing`, `format`, `unsupported`. */
+export async function readFileRefs(file: string): Promise<Map<string, WeightRef>> {
+  const { entries } = await openPart(file)
+  return new Map(Array.from(entries, ([name, entry]) => [name, entry.ref()]))
+}
+
 function collect(folder: string, parts: Part[]): Weights {
   const refs = new Map<string, WeightRef>()
   const unreadable = new Map<string, Listing>()

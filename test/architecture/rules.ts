@@ -4,6 +4,7 @@
 export const ORDER = [
   'support',
   'tensor',
+  'linalg',
   'graph',
   'ops',
   'autodiff',
@@ -17,6 +18,7 @@ export const ORDER = [
   'peft',
   'data',
   'train',
+  'layers',
   'infer',
   'hub',
   'config',
@@ -39,7 +41,8 @@ export const BLIND: { readonly [folder: string]: readonly string[] } = {
   peft: ['engines/reference', 'engines/onnxruntime'],
   data: [...GRAPHS, ...ENGINES, 'models', 'peft'],
   train: ['engines/reference', 'engines/onnxruntime'],
-  infer: ['engines/reference', 'engines/onnxruntime', 'train'],
+  layers: ['engines/reference', 'engines/onnxruntime', 'text', 'data'],
+  infer: ['engines/reference', 'engines/onnxruntime', 'train', 'layers'],
   // The hub asks formats which files a model folder needs, and nothing else of anyone.
   hub: [...GRAPHS, ...ENGINES, 'text', 'models', 'peft', 'data', 'train', 'infer'],
   config: ORDER.slice(1, ORDER.indexOf('config')),
