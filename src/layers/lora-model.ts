@@ -74,7 +74,7 @@ export class LoraModel<I extends InputSpecs> {
   readonly #parts: LoraModelParts<I>
   readonly #executables = new Map<string, Executable>()
   /** Set once there is a step: what is trained lives in the engine from then on. */
-  #stepper: Stepper<I> | undefined
+  #stepper: Promise<Stepper<I>> | undefined
   /** As of the last time they were read. */
   #values: ReadonlyMap<string, HostTensor>
   #stale = false
@@ -138,7 +138,8 @@ export class LoraModel<I extends InputSpecs> {
   async values(): Promise<ReadonlyMap<string, HostTensor>> {
     if (!this.#stale || !this.#stepper) return this.#values
     const { groups } = this.#parts.trained
-    const flat = await this.#stepper.executable.readState(groups.map(({ name }) => name))
+    const { executable } = await this.#stepper
+    const flat = await executable.readState(groups.map(({ name }) => name))
     const values = new Map<string, TypedTensor<'f32'>>()
     for (const group of groups) {
       const held = flat[group.name]
@@ -175,7 +176,8 @@ export class LoraModel<I extends InputSpecs> {
 
   /** Frees what the engine holds. */
   async dispose(): Promise<void> {
-    const all = [...this.#executables.values(), ...(this.#stepper ? [this.#stepper.executable] : [])]
+    const all = [...this.#executables.values()]
+    if (this.#stepper) all.push((await this.#stepper).executable)
     for (const executable of all) await executable.dispose()
     await this.#parts.engine.dispose()
   }
@@ -184,8 +186,13 @@ export class LoraModel<I extends InputSpecs> {
     await this.dispose()
   }
 
-  async #openStepper(): Promise<Stepper<I>> {
-    if (this.#stepper) return this.#stepper
+  /** Compiled once, also where two steps are asked for at the same time. */
+  #openStepper(): Promise<Stepper<I>> {
+    this.#stepper ??= this.#compileStepper()
+    return this.#stepper
+  }
+
+  async #compileStepper(): Promise<Stepper<I>> {
     const { trained, optimizer, weightDecay, maxGradNorm } = this.#parts
     const options = { optimizer, weightDecay, maxGradNorm, accumulates: false, dropout: true }
     const { graph, state, size } = stepGraph(trained, options)
@@ -198,9 +205,7 @@ export class LoraModel<I extends InputSpecs> {
     await executable.writeState(first)
     const own = new Map([...graph.inputs].filter(([name]) => name in trained.network.inputs))
     const losses = (batch: BatchOf<I>): number => evaluateDim(size, bindDims(own, shapesOf(batch)))
-    const stepper = { executable, drops: graph.inputs.has('dropoutKeys'), losses }
-    this.#stepper = stepper
-    return stepper
+    return { executable, drops: graph.inputs.has('dropoutKeys'), losses }
   }
 
   async #compile(graph: Graph, state: Readonly<Record<string, string>> = {}): Promise<Executable> {

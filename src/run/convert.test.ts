@@ -188,7 +188,7 @@ describe.skipIf(mnli === undefined)('the MNLI adapter of microsoft/LoRA', () => 
       const id = idOfKey(key) ?? key
       const wanted = state.get(id.replace(/(\.lora_[AB])\.weight$/, '$1'))
       expect(held.shape).toEqual(wanted?.shape)
-      expect(Buffer.from(held.data.buffer).equals(Buffer.from(wanted?.data.buffer ?? []))).toBe(true)
+      expect(wanted && furthest(held, wanted)).toBe(0)
     }
     expect(siteScale(config, 'roberta.encoder.layer.0.attention.self.query').scale).toBe(2)
     expect(readFileSync(join(output, 'README.md'), 'utf8')).toContain('roberta_base_lora_mnli.bin')

@@ -118,6 +118,19 @@ describe.each(['reference', 'onnxruntime'] as const)('LoRA on a network of oneâ€
     expect(await model.loss({ x, y })).toBeLessThan(before * 0.9)
   })
 
+  it('takes steps in the order they are asked for, waited for or not', async () => {
+    const run = async (waits: boolean) => {
+      await using model = await lora(words(), { r: 2, dropout: 0.1, engine })
+      const steps: Promise<{ loss: number }>[] = []
+      for (let i = 0; i < 3; i++) {
+        steps.push(model.step(batch))
+        if (waits) await steps.at(-1)
+      }
+      return (await Promise.all(steps)).map(({ loss }) => loss)
+    }
+    expect(await run(false)).toEqual(await run(true))
+  })
+
   it('goes on from what it saved', async () => {
     const first = await lora(words(), { r: 3, alpha: 5, targets: 'hidden|out', engine })
     for (let i = 0; i < 4; i++) await first.step(batch, { learningRate: 0.05 })

@@ -2,6 +2,7 @@
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { runCli } from '../setup/run-cli.ts'
 import { writeRows, writeTinyModel } from '../setup/tiny-model.ts'
@@ -87,6 +88,29 @@ describe('train', () => {
     const resumed = await runCli(['train', '--resume', '--output', at('stopped'), '--steps', String(done + 2)])
     expect(resumed.stderr).toContain(`going on after step ${done}`)
     expect(resumed.code).toBe(0)
+  })
+})
+
+describe('convert', () => {
+  it('says what a loralib file is, converts it, and says what it took for granted', async () => {
+    const file = fileURLToPath(new URL('../goldens/loralib/gpt2-qv.bin', import.meta.url))
+    const page = await runCli(['inspect', file])
+    expect(page.stdout).toMatch(
+      /loralib, LoRA[\s\S]*c_attn × 2[\s\S]*not in it[\s\S]*lowrank convert .* --from loralib/,
+    )
+    const args = ['convert', file, '--from', 'loralib', '--alpha', '32']
+    const plain = await runCli([...args, '--output', at('qv')])
+    expect(plain.stdout).toMatch(/qv {2}loralib → peft: 2 modules, 4 tensors, rank 8, alpha 64\n$/)
+    expect(plain.stderr).toMatch(/2 fused layers .* taken: true,false,true \(--enable-lora\)/)
+    const json = await runCli([...args, '--output', at('qv-json'), '--enable-lora', 'true,true,false', '--json'])
+    expect(JSON.parse(json.stdout)).toMatchObject({ from: 'loralib', to: 'peft', modules: 2, rank: 8, alpha: 64 })
+    const again = await runCli([...args, '--output', at('qv')])
+    expect({ code: again.code, stderr: again.stderr }).toMatchObject({
+      code: 2,
+      stderr: expect.stringMatching(/not empty/),
+    })
+    const without = await runCli(['convert', file, '--from', 'loralib', '--output', at('none')])
+    expect(without).toMatchObject({ code: 2, stderr: expect.stringMatching(/--from loralib needs --alpha/) })
   })
 })
 

@@ -1,7 +1,8 @@
 /** @file Runs that go wrong on the way: NaN, a full disk, a read-only folder, adapters that do not fit. Nothing is lost. */
 import { execFileSync } from 'node:child_process'
-import { cpSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, truncateSync } from 'node:fs'
+import { copyFileSync, cpSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, truncateSync } from 'node:fs'
 import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { runCli } from '../setup/run-cli.ts'
 import { tinyLlama, writeJson, writeRows, writeTinyModel } from '../setup/tiny-model.ts'
@@ -10,6 +11,8 @@ import { expectFailure, idRows, labFolder, refuse, rowsFile, sha256, snapshot, s
 const lab = labFolder()
 const at = (...parts: string[]): string => join(lab, ...parts)
 const HIDDEN = 16
+/** A state dictionary that os.system stands in. */
+const hostile = fileURLToPath(new URL('../goldens/torch/hostile/system.bin', import.meta.url))
 /** A token whose embedding is not a number in the model `poisoned`. */
 const POISON = 200
 
@@ -113,6 +116,15 @@ describe('an adapter to start from or to use', () => {
       'model',
       (f: string) => renameSync(join(f, 'adapter_model.safetensors'), join(f, 'adapter_model.bin')),
       /adapter_model\.bin is no torch file/,
+    ],
+    [
+      'whose pickle runs a command',
+      'model',
+      (f: string) => {
+        rmSync(join(f, 'adapter_model.safetensors'))
+        copyFileSync(hostile, join(f, 'adapter_model.bin'))
+      },
+      /adapter_model\.bin: its pickle asks for \w+\.system, .*nothing was run/,
     ],
     [
       'without its tensors',
