@@ -1,6 +1,6 @@
 """Makes test/goldens/text: what Hugging Face's own tokenizers and chat templates give for the shared data.
 
-  python scripts/goldens/text.py SHARED_FOLDER        (needs tokenizers and transformers)
+  python scripts/goldens/text.py SHARED_FOLDER [tokenizers] [templates] [masks]   (needs tokenizers and transformers)
 
 tokenizers.json: ids and decodings of odd texts. templates.json: for each chat template a hash of the rendering and the
 ranges of its generation blocks in UTF-16 units (dates are replaced, so that goldens do not age). masks.json: which tokens of a conversation the assistant writes.
@@ -59,6 +59,50 @@ CHATS = {
             {"role": "assistant", "content": "Sunny."},
         ],
     },
+    "two-calls": {  # system beside tools, two calls and results, null content, odd values, open at the end
+        "tools": [
+            {"type": "function", "function": {"name": "now", "description": "The time", "parameters": {"type": "object", "properties": {}}}},
+            {"type": "function", "function": {"name": "plan", "description": "Plans <a> trip", "parameters": {
+                "type": "object", "required": ["to", "opts"],
+                "properties": {
+                    "to": {"type": "string", "enum": ["Bern", "Genève"]},
+                    "opts": {"type": "object", "properties": {"deep": {"type": ["array", "null"], "items": {"type": "number"}}}},
+                    "fast": {"type": "boolean", "default": False, "description": "it's"}}}}},
+        ],
+        "messages": [
+            {"role": "system", "content": "Use tools.\n"},
+            {"role": "user", "content": "Plan \"it\" \U0001f682\nsoon"},
+            {"role": "assistant", "content": None, "tool_calls": [
+                {"id": "call00001", "type": "function", "function": {"name": "now", "arguments": {}}},
+                {"id": "call00002", "type": "function", "function": {"name": "plan", "arguments": {
+                    "to": "Genève", "fast": True, "none": None, "n": 1.5, "big": 10000000, "opts": {"deep": [1, "two", {"three": False}]}}}}]},
+            {"role": "tool", "tool_call_id": "call00001", "name": "now", "content": "{\"h\": 9}"},
+            {"role": "tool", "tool_call_id": "call00002", "name": "plan", "content": "09:00 <b>Genève</b>"},
+            {"role": "assistant", "content": "At nine.\n\n"},
+            {"role": "user", "content": "Thanks"},
+        ],
+        "add_generation_prompt": True,
+    },
+    "one-call": {  # a call as the last turn, its arguments as text
+        "messages": [
+            {"role": "user", "content": "Time?"},
+            {"role": "assistant", "content": "Let me see.", "tool_calls": [
+                {"id": "abcdefghi", "type": "function", "function": {"name": "now", "arguments": "{\"zone\":\"UTC\"}"}}]},
+        ],
+    },
+    "thinking": {"messages": [
+        {"role": "user", "content": "2+2"},
+        {"role": "assistant", "reasoning_content": "\nAdd them.\n", "content": "4"},
+        {"role": "user", "content": "3+3"},
+        {"role": "assistant", "content": "<think>\nAgain.\n</think>\n\n6"},
+    ]},
+    "parts": {"messages": [
+        {"role": "system", "content": [{"type": "text", "text": "Be kind."}]},
+        {"role": "user", "content": [{"type": "text", "text": "Hi"}, {"type": "text", "text": " there "}]},
+        {"role": "assistant", "content": [{"type": "text", "text": "Hello"}]},
+    ]},
+    "developer": {"messages": [{"role": "developer", "content": "Short."}, {"role": "user", "content": "Hi"}], "add_generation_prompt": True},
+    "empty": {"messages": [{"role": "user", "content": ""}, {"role": "assistant", "content": ""}]},
 }  # fmt: skip
 
 
@@ -147,4 +191,6 @@ def mask_goldens():
 
 OUT.mkdir(parents=True, exist_ok=True)
 for name, make in {"tokenizers": tokenizer_goldens, "templates": template_goldens, "masks": mask_goldens}.items():
+    if sys.argv[2:] and name not in sys.argv[2:]:
+        continue
     (OUT / f"{name}.json").write_text(json.dumps(make(), ensure_ascii=True, separators=(",", ":")) + "\n")

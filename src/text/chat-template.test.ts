@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto'
-import { readFileSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
 import { describe, expect, it } from 'vitest'
 import golden from '../../test/goldens/text/templates.json' with { type: 'json' }
 import { sharedPath } from '../../test/setup/shared.ts'
@@ -41,7 +42,8 @@ const chats: Record<string, { messages: Message[]; tools?: unknown[]; add_genera
 const templates: Record<string, Record<string, GoldenCase>> = golden.templates
 
 describe.each(Object.entries(templates))('%s against transformers', (name, cases) => {
-  const path = sharedPath('data/chat-templates', name)
+  const own = fileURLToPath(new URL(`../../test/goldens/text/templates/${name}`, import.meta.url))
+  const path = existsSync(own) ? own : sharedPath('data/chat-templates', name)
   it.skipIf(path === undefined).each(Object.entries(cases))('%s', (chatName, expected) => {
     const chat = chats[chatName]
     if (chat === undefined || path === undefined) throw new Error(`no chat ${chatName}`)
@@ -119,6 +121,80 @@ describe('errors', () => {
     expect(() => template('{% if %}').render(CHAT)).toThrowError(expect.objectContaining({ code: 'format' }))
     const named = new ChatTemplate({ templates: { rag: '' }, file: 'tokenizer_config.json', specialTokens: {} })
     expect(() => named.render(CHAT)).toThrow(/no chat template named default \(it has: rag\)/)
+  })
+
+  it.each([
+    ['loops', '{% for i in range(1000000000) %}x{% endfor %}', /too many steps/],
+    [
+      'loops of loops',
+      '{% for i in range(100000) %}{% for j in range(100000) %}{% endfor %}{% endfor %}',
+      /too many steps/,
+    ],
+    [
+      'a walk over one list',
+      '{% set r = range(9999) %}{% for i in r %}{% for j in r %}{% endfor %}{% endfor %}',
+      /too many/,
+    ],
+    ['a power', '{% for i in range(10 ** 12) %}{% endfor %}', /too many steps/],
+    [
+      'doubled texts',
+      `{% set n = namespace(t='x') %}{% for i in range(99) %}{% set n.t = n.t + n.t %}{% endfor %}`,
+      /too long/,
+    ],
+    [
+      'doubled with ~',
+      `{% set n = namespace(t='x') %}{% for i in range(99) %}{% set n.t = n.t ~ n.t %}{% endfor %}`,
+      /too long/,
+    ],
+    [
+      'doubled lists',
+      '{% set n = namespace(t=[1]) %}{% for i in range(99) %}{% set n.t = n.t + n.t %}{% endfor %}',
+      /more than|steps/,
+    ],
+    [
+      'nested lists',
+      '{% set n = namespace(t=1) %}{% for i in range(64) %}{% set n.t = [n.t, n.t] %}{% endfor %}{{ n.t }}',
+      /more than/,
+    ],
+    [
+      'replacements',
+      `{% set n = namespace(t='x') %}{% for i in range(99) %}{% set n.t = n.t.replace('x', 'xxxxxxxx') %}{% endfor %}`,
+      /too long|text of/,
+    ],
+    ['a macro that calls itself', '{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}', /calls itself/],
+    [
+      'a value that holds itself',
+      '{% set n = namespace() %}{% set n.a = n %}{% set n.b = n %}{{ n | tojson }}',
+      /too deeply/,
+    ],
+  ])('end, whatever a template does: %s', (_name, source, message) => {
+    const error = template(source)
+    expect(() => error.render(CHAT)).toThrowError(
+      expect.objectContaining({ code: 'data', file: 'chat_template.jinja', message: expect.stringMatching(message) }),
+    )
+  })
+
+  it('leave room for long conversations', () => {
+    const long = Array.from({ length: 2000 }, (_, i) => ({
+      role: i % 2 === 0 ? 'user' : 'assistant',
+      content: 'word '.repeat(400),
+    }))
+    expect(template(MARKED_TEMPLATE).render(long).length).toBeGreaterThan(4_000_000)
+  })
+
+  it('refuse a template without end, and one nested without end', () => {
+    expect(() => template('x'.repeat(2 ** 20 + 1)).render(CHAT)).toThrow(/cannot be read: it has 1048577 characters/)
+    expect(() => template(`{{ ${'('.repeat(50_000)}1${')'.repeat(50_000)} }}`).render(CHAT)).toThrow(
+      /nested too deeply/,
+    )
+  })
+
+  it('print, add and compare as Python does', () => {
+    const source = `{{ none }} {{ true }} {{ [1, 'a', "it's", none, 1.0] }} {{ {'k': false} }} {{ nothing }} {{ 1 == '1' }} {{ [1] == [1] }} {{ 'a' in ['a'] }} {{ none | trim }} {{ ['a'] | upper }} {{ none | selectattr('x') | list | length }}`
+    expect(template(source).render([])).toBe(
+      `None True [1, 'a', "it's", None, 1.0] {'k': False}  False True True None ['A'] 0`,
+    )
+    expect(() => template(`{{ 'a' + none }}`).render([])).toThrow(/can only join a text to a text, not to NoneType/)
   })
 
   it('strips the characters it is told to', () => {

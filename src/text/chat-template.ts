@@ -1,8 +1,7 @@
 /**
  * @file Conversations to text through a model's own chat template.
- * A thin face on @huggingface/jinja. Must not know tokens or files.
+ * Must not know tokens or files, nor how a template is run.
  */
-import { Template } from '@huggingface/jinja'
 import { LowrankError } from '../support/errors.ts'
 import {
   END,
@@ -14,6 +13,7 @@ import {
   takeMarks,
 } from './generation-marks.ts'
 import { callOurStrips, STRIPS } from './strip-calls.ts'
+import { parseTemplate, runTemplate } from './template-interpreter.ts'
 
 /** One turn as rows hold it; templates may read more fields than these. */
 export interface Message {
@@ -40,12 +40,14 @@ export interface ChatTemplateParts {
   specialTokens: Readonly<Record<string, string>>
 }
 
+type ParsedTemplate = ReturnType<typeof parseTemplate>
+
 /** A chat template. Compiled on first use: a broken one troubles only who uses it. */
 export class ChatTemplate {
   readonly file: string
   readonly #templates: Readonly<Record<string, string>>
   readonly #specialTokens: Readonly<Record<string, string>>
-  readonly #compiled = new Map<string, Template>()
+  readonly #compiled = new Map<string, ParsedTemplate>()
 
   constructor(parts: ChatTemplateParts) {
     this.file = parts.file
@@ -85,7 +87,7 @@ export class ChatTemplate {
   #run(source: string, messages: readonly Message[], options: RenderOptions, marks: Record<string, string>): string {
     const template = this.#compile(source)
     try {
-      return template.render({
+      return runTemplate(template, {
         ...this.#specialTokens,
         ...options.variables,
         ...marks,
@@ -104,12 +106,12 @@ export class ChatTemplate {
     }
   }
 
-  #compile(source: string): Template {
+  #compile(source: string): ParsedTemplate {
     const found = this.#compiled.get(source)
     if (found !== undefined) return found
     try {
-      const template = new Template(source)
-      callOurStrips(template.parsed)
+      const template = parseTemplate(source)
+      callOurStrips(template)
       this.#compiled.set(source, template)
       return template
     } catch (cause) {
@@ -123,5 +125,6 @@ export class ChatTemplate {
 }
 
 function reasonOf(cause: unknown): string {
+  if (cause instanceof RangeError) return 'it is nested too deeply'
   return cause instanceof Error ? cause.message : String(cause)
 }
