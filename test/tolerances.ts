@@ -23,3 +23,19 @@ export const TORCH = {
   /** Distance of a trained tensor over the length of its own update. */
   update: 2e-3,
 } as const
+
+/** Starts of an adapter against PEFT's, on weights of size 1 in f32. */
+export const INIT = {
+  /** Of an element of A or B: torch decomposes in f32, ours in f64. */
+  factors: 2e-5,
+  /** Of an element of the base with the start taken out, or put back. */
+  base: 1e-5,
+  /** Sine of the largest angle between two spaces, where PEFT's decomposition is random. */
+  angle: 1e-2,
+  /** Of an element of B·A that should be zero. */
+  product: 1e-6,
+  /** Of an element of a weight, between an adapter and its plain form. */
+  converted: 1e-6,
+  /** Of an error over the same error elsewhere. */
+  share: 1e-5,
+} as const

@@ -163,18 +163,17 @@ export function switchOf<const T extends readonly string[]>(choices: T): z.ZodEn
   })
 }
 
-/** `true`, `false`, or one of the words. */
-export function booleanOr<const T extends readonly string[]>(
+/** `true`, `false`, one of the words, or `PREFIXn` with a whole number n. */
+export function booleanOr<const T extends readonly string[], const P extends string>(
   words: T,
-  later: readonly string[] = [],
-): z.ZodType<boolean | T[number], boolean | T[number]> {
+  prefix: P,
+): z.ZodType<boolean | T[number] | `${P}${number}`, boolean | T[number] | `${P}${number}`> {
   const choices = [true, false, ...words]
-  return withInfo(z.union([z.boolean(), z.enum(words)]), {
+  return withInfo(z.union([z.boolean(), z.enum(words), z.templateLiteral([prefix, z.int().min(0)])]), {
     syntax: 'choice',
-    expects: oneOf(choices),
-    placeholder: choices.join('|'),
+    expects: `${oneOf(choices)}, or ${prefix}N`,
+    placeholder: `${choices.join('|')}|${prefix}N`,
     choices,
-    later,
   })
 }
 

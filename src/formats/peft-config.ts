@@ -7,14 +7,8 @@ import { LowrankError } from '../support/errors.ts'
 import { isRecord } from '../support/json.ts'
 import { nearest } from '../support/nearest.ts'
 import { refuseConflicts } from './lora-conflicts.ts'
-import {
-  type JsonValue,
-  LORA_FIELDS,
-  type LoraFieldName,
-  type PeftLoraConfig,
-  REFUSED_INITS,
-  TASK_TYPES,
-} from './peft-fields.ts'
+import { evaConfig, initName, loftqConfig } from './parse-init.ts'
+import { type JsonValue, LORA_FIELDS, type LoraFieldName, type PeftLoraConfig, TASK_TYPES } from './peft-fields.ts'
 import { dumpsPython, PythonFloat, type PythonValue } from './python-json.ts'
 
 /** The PEFT whose files these are; written as `peft_version`. */
@@ -57,7 +51,7 @@ const PARSERS: { readonly [K in LoraFieldName]: Parser<PeftLoraConfig[K]> } = {
   use_rslora: flag,
   use_dora: flag,
   lora_bias: flag,
-  init_lora_weights: init,
+  init_lora_weights: initName,
   trainable_token_indices: (value, fail) =>
     isRecord(value) ? record(list(whole(0)))(value, fail) : list(whole(0))(value, fail),
   ensure_weight_tying: flag,
@@ -66,8 +60,8 @@ const PARSERS: { readonly [K in LoraFieldName]: Parser<PeftLoraConfig[K]> } = {
   layer_replication: list(layerRange),
   alora_invocation_tokens: (value, fail) =>
     Array.isArray(value) && value.length === 0 ? fail('expected at least one token id') : list(whole(0))(value, fail),
-  loftq_config: json,
-  eva_config: json,
+  loftq_config: loftqConfig,
+  eva_config: evaConfig,
   corda_config: json,
   lora_ga_config: json,
   arrow_config: json,
@@ -135,7 +129,12 @@ function nullField(field: LoraFieldName, file: string): LowrankError {
 /** The text PEFT's save_pretrained writes: 41 keys, sorted; `inference_mode` is always true on disk. */
 export function serializePeftLoraConfig(config: PeftLoraConfig): string {
   const saved = { ...config, inference_mode: true, peft_version: config.peft_version ?? PEFT_VERSION }
-  const values: Record<string, PythonValue> = { ...saved, lora_dropout: new PythonFloat(config.lora_dropout) }
+  const values: Record<string, PythonValue> = {
+    ...saved,
+    lora_dropout: new PythonFloat(config.lora_dropout),
+    loftq_config: { ...config.loftq_config },
+    eva_config: config.eva_config && { ...config.eva_config },
+  }
   return dumpsPython(values)
 }
 
@@ -263,14 +262,6 @@ function oneOf<const T extends string>(values: readonly T[]): Parser<T> {
     const [near] = typeof value === 'string' ? nearest(value, values) : []
     return fail(`expected one of ${values.join(', ')}`, near && `did you mean ${near}?`)
   }
-}
-
-function init(value: unknown, fail: Fail): boolean | 'gaussian' {
-  if (typeof value === 'boolean' || value === 'gaussian') return value
-  if (typeof value === 'string' && REFUSED_INITS.some((name) => name === value.replace(/_niter_\d+$/, '')))
-    return fail('which lowrank does not support yet; expected true, false or gaussian')
-  const [near] = typeof value === 'string' ? nearest(value, ['gaussian', ...REFUSED_INITS]) : []
-  return fail('expected true, false or gaussian', near && `did you mean ${near}?`)
 }
 
 /** Carried as it stands: it came out of JSON. */

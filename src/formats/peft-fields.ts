@@ -2,6 +2,7 @@
  * @file Every field of PEFT's LoraConfig: its type, its default, and whether lowrank honours, refuses or ignores it.
  * Must not know files or maths. Source: peft 0.21 `tuners/lora/config.py`, `config.py`.
  */
+import { type EvaConfig, INIT_NAMES, type InitName, type LoftqConfig } from './lora-init.ts'
 
 /** Tasks PEFT knows. */
 export const TASK_TYPES = [
@@ -42,7 +43,7 @@ export interface PeftLoraConfig {
   use_rslora: boolean
   use_dora: boolean
   lora_bias: boolean
-  init_lora_weights: boolean | 'gaussian'
+  init_lora_weights: boolean | InitName
   trainable_token_indices: readonly number[] | Readonly<Record<string, readonly number[]>> | null
   ensure_weight_tying: boolean
   /** Parameters by full name or its end (`q_proj.weight`) that get an update of their own, whatever module they belong to. */
@@ -51,8 +52,10 @@ export interface PeftLoraConfig {
   layer_replication: readonly (readonly [from: number, to: number])[] | null
   /** The adapter acts from the last occurrence of these token ids on. */
   alora_invocation_tokens: readonly number[] | null
-  loftq_config: JsonValue
-  eva_config: JsonValue
+  /** With init "loftq". */
+  loftq_config: LoftqConfig
+  /** With init "eva". */
+  eva_config: EvaConfig | null
   corda_config: JsonValue
   lora_ga_config: JsonValue
   arrow_config: JsonValue
@@ -105,14 +108,14 @@ export const LORA_FIELDS: { readonly [K in LoraFieldName]: LoraField<PeftLoraCon
   use_rslora: honoured(false, 'scale by √r'),
   use_dora: honoured(false, 'magnitude and direction apart'),
   lora_bias: honoured(false, 'a bias on B'),
-  init_lora_weights: honoured(true, 'true, false or gaussian'),
+  init_lora_weights: honoured(true, `true, false, ${INIT_NAMES.join(', ').replace('niter_4', 'niter_N')}`),
   trainable_token_indices: honoured(null, 'rows of the embedding that are trained'),
   ensure_weight_tying: honoured(false, 'one adapter, or one trained copy, for an embedding and the head tied to it'),
   target_parameters: honoured(null, 'two-dimensional parameters, by name, that get an update'),
   layer_replication: honoured(null, 'the stack rebuilt from ranges of its layers, each copy with its own update'),
   alora_invocation_tokens: honoured(null, 'activated LoRA: acts from the last occurrence of these tokens on'),
-  loftq_config: refused({}, 'LoftQ comes later'),
-  eva_config: refused(null, 'EVA comes later'),
+  loftq_config: honoured({}, 'with init loftq: `loftq_bits` (4) and `loftq_iter`'),
+  eva_config: honoured(null, 'with init eva: `rho`, `tau`, `use_label_mask`, `whiten`, `adjust_scaling_factors`'),
   corda_config: refused(null, 'CorDA is not supported'),
   lora_ga_config: refused(null, 'LoRA-GA is not supported'),
   arrow_config: refused(null, 'Arrow routing is not supported'),
@@ -125,6 +128,3 @@ export const LORA_FIELDS: { readonly [K in LoraFieldName]: LoraField<PeftLoraCon
   megatron_config: refused(null, 'Megatron layers are not supported'),
   megatron_core: ignored('megatron.core', 'used with megatron_config only'),
 }
-
-/** Names of init_lora_weights that PEFT knows and lowrank does not honour yet. */
-export const REFUSED_INITS = ['pissa', 'olora', 'eva', 'loftq', 'orthogonal', 'corda', 'mica', 'lora_ga'] as const

@@ -1,5 +1,6 @@
 /** @file The Markdown page of LoraConfig's fields (docs/lora-fields.md). Must not say anything that the table does not. */
-import { type FieldStatus, LORA_FIELDS, REFUSED_INITS } from '../formats/peft-fields.ts'
+import { REFUSED_INITS } from '../formats/lora-init.ts'
+import { type FieldStatus, LORA_FIELDS } from '../formats/peft-fields.ts'
 
 const SECTIONS: readonly [status: FieldStatus, title: string, text: string][] = [
   ['honoured', 'Honoured', 'These change what is trained, computed or saved, as they do in PEFT.'],
@@ -15,8 +16,9 @@ export function loraFieldsPage(): string {
     '<!-- Made by scripts/lora-fields-page.mjs from src/formats/peft-fields.ts. Do not edit. -->',
     '',
     'What lowrank does with each field of an `adapter_config.json` or a `--lora-config` file.',
-    '`init_lora_weights` may be true, false or "gaussian"; ' +
-      `${REFUSED_INITS.map((name) => `"${name}"`).join(', ')} are refused by name.`,
+    `Of \`init_lora_weights\` ${Object.keys(REFUSED_INITS)
+      .map((name) => `"${name}"`)
+      .join(', ')} are refused by name: ${Object.values(REFUSED_INITS).join('; ')}.`,
     'A key that LoraConfig does not have is dropped with one warning, as PEFT does.',
   ]
   for (const [status, title, text] of SECTIONS) {

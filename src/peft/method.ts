@@ -3,6 +3,7 @@
  * A method is one file in `methods/` and one name in its registry.
  * Must not know how modules are chosen, files or training.
  */
+import type { InitName } from '../formats/lora-init.ts'
 import type { Builder } from '../graph/builder.ts'
 import type { Node } from '../graph/types.ts'
 import type { SiteModule } from '../models/modules.ts'
@@ -24,6 +25,7 @@ export interface LayoutOptions extends TargetOptions, ScaleOptions {
   readonly lora_bias?: boolean | undefined
   readonly fan_in_fan_out?: boolean | undefined
   readonly init_lora_weights?: boolean | string | undefined
+  readonly ensure_weight_tying?: boolean | undefined
   readonly alora_invocation_tokens?: readonly number[] | null | undefined
   readonly trainable_token_indices?: readonly number[] | Readonly<Record<string, readonly number[]>> | null | undefined
 }
@@ -83,7 +85,9 @@ export interface Application {
 export interface InitOptions {
   readonly seed: number
   /** `init_lora_weights` of the config. */
-  readonly init: boolean | 'gaussian'
+  readonly init: boolean | InitName
+  /** First factors that were found beforehand, by module path: from the base (PiSSA …) or from rows (EVA). */
+  readonly given?: ReadonlyMap<string, { readonly a: TypedTensor<'f32'>; readonly b: TypedTensor<'f32'> }> | undefined
 }
 
 /** A base tensor by the name it has in the base's file. */

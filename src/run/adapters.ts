@@ -6,16 +6,17 @@
 import { resolve } from 'node:path'
 import { type AdapterInput, type AdapterSpec, adapterSpecs } from '../config/options/model.ts'
 import { readPeftFolder } from '../formats/peft-folder.ts'
-import { readTensor } from '../formats/tensor-files.ts'
+import { readTensor, type WeightRef } from '../formats/tensor-files.ts'
 import type { AdapterUse, LoadedAdapter } from '../infer/loaded-adapter.ts'
 import { checkUses } from '../infer/loaded-adapter.ts'
 import { loadAdapterTensors } from '../peft/adapter-tensors.ts'
 import { type AdapterLayout, layoutAdapter } from '../peft/layout.ts'
-import { isLowrankError, LowrankError } from '../support/errors.ts'
+import { invariant, isLowrankError, LowrankError } from '../support/errors.ts'
 import { pathKind } from '../support/files.ts'
 import type { HostTensor } from '../tensor/host-tensor.ts'
 import { type BaseOptions, baseFolder } from './base-folder.ts'
 import type { OpenModel } from './open-model.ts'
+import { withTakenStart } from './taken-start.ts'
 
 export interface LoadedAdapters {
   readonly adapters: readonly LoadedAdapter[]
@@ -50,13 +51,24 @@ export async function loadAdapter(
 ): Promise<LoadedAdapter> {
   const folder = await adapterFolder(path, options)
   const { config, tensors, warnings } = await readPeftFolder(folder)
-  const layout = placed(folder, config.base_model_name_or_path, () =>
+  const layout = fitting(folder, config.base_model_name_or_path, () =>
     layoutAdapter(model.modules, config, { modelType: model.modelType, loaded: true }),
   )
-  const { trained, base } = loadAdapterTensors(layout, model.modules, tensors, folder)
-  for (const message of [...warnings, ...layout.notes])
+  const loaded = loadAdapterTensors(layout, model.modules, tensors, folder)
+  const placed = await withTakenStart(model, { config, layout, loaded }, storedTensors(weights))
+  for (const message of [...warnings, ...layout.notes, ...placed.notes])
     options.onEvent?.({ type: 'notice', message: `${path}: ${message}` })
-  return { name, layout, values: trained, base: await differing(base, { model, weights }) }
+  const { trained, base } = placed.loaded
+  return { name, layout: placed.layout, values: trained, base: await differing(base, { model, weights }) }
+}
+
+/** Reads base tensors in their own dtype, by the model's names. */
+export function storedTensors(weights: ReadonlyMap<string, WeightRef>): (name: string) => Promise<HostTensor> {
+  return async (name) => {
+    const ref = weights.get(name)
+    invariant(ref, `the base has no tensor ${name}`)
+    return await readTensor(ref)
+  }
 }
 
 /** The folder of an adapter: as named, or the cached or downloaded one of a Hugging Face id (owner/name). */
@@ -89,7 +101,7 @@ function checkNames(specs: readonly AdapterSpec[]): void {
 }
 
 /** An error of the config gets the folder it is about, and the base that may be the right one. */
-function placed(folder: string, madeFor: string | null, body: () => AdapterLayout): AdapterLayout {
+function fitting(folder: string, madeFor: string | null, body: () => AdapterLayout): AdapterLayout {
   try {
     return body()
   } catch (error) {

@@ -26,13 +26,14 @@ import { openEngine } from './open-engine.ts'
 import { Evaluator } from './train/evaluator.ts'
 import { changed, eventOf, type Run, resumeEvent, startEvent, unchanged } from './train/events.ts'
 import { finish } from './train/finish.ts'
+import { forgetFirstValues } from './train/first-values.ts'
 import { invocationNotes } from './train/invocation.ts'
 import { evaluationBatches, loadMaterial, sourceOf, trainingBatches } from './train/material.ts'
 import { openSession, recomputes, refuseArithmetic, threadsOf } from './train/open-session.ts'
 import { finishedResult, RunFolder } from './train/run-folder.ts'
 import { effectiveSettings, fingerprint, runFileText, type TrainOptions, type TrainSettings } from './train/settings.ts'
 import { StepReporter, stepLine } from './train/step-reporter.ts'
-import { openSubject } from './train/subject.ts'
+import { openSubject, type Subject } from './train/subject.ts'
 import type { Stoppable, TrainEvent, TrainResult } from './types.ts'
 
 export type { TrainOptions }
@@ -77,7 +78,7 @@ export async function* train(options: TrainOptions & Stoppable): AsyncGenerator<
 }
 
 async function* runIn(folder: RunFolder, run: Run): AsyncGenerator<TrainEvent, TrainResult> {
-  const { settings, subject, material, signal } = run
+  const { settings, subject: opened, material, signal } = run
   const mark = fingerprint(settings, material.hash)
   const checkpoint = settings.resume ? await newestCheckpoint(folder.path) : undefined
   if (checkpoint && checkpoint.fingerprint !== mark) throw changed(checkpoint)
@@ -91,27 +92,50 @@ async function* runIn(folder: RunFolder, run: Run): AsyncGenerator<TrainEvent, T
     await folder.cutLog(checkpoint?.progress.step ?? 0)
   }
   // Early, so that a run killed from here on can be resumed; but a former run goes only when this one can begin.
-  if (!settings.overwrite) await begin()
+  if (!settings.overwrite || opened.find) await begin()
   yield startEvent(run, folder.path, totalSteps)
-  for (const message of [...subject.notes, ...material.notes]) yield { type: 'notice', message }
+  for (const message of [...opened.notes, ...material.notes]) yield { type: 'notice', message }
   if (settings.resume) yield resumeEvent(checkpoint)
   const engine = await openEngine(settings.engine)
   try {
+    const subject = yield* found(folder, run, engine)
     const recompute = await recomputes(settings, subject, material.train)
     if (recompute && settings.recompute === 'auto')
       yield { type: 'notice', message: 'activations are recomputed in the backward pass, to fit in memory' }
     const session = await openSession(settings, subject, { engine, recompute, signal })
     try {
-      if (settings.overwrite) await begin()
+      if (settings.overwrite && !opened.find) await begin()
       folder.keep()
       if (settings.printGraph) yield { type: 'graph', text: printGraph(session.graph), hash: hashGraph(session.graph) }
-      return yield* trainIn(folder, run, { session, engine, batches, totalSteps, mark, checkpoint })
+      return yield* trainIn(folder, { ...run, subject }, { session, engine, batches, totalSteps, mark, checkpoint })
     } finally {
       await session.dispose()
     }
   } finally {
+    await forgetFirstValues(folder.path)
     await engine.dispose()
   }
+}
+
+/** The subject with its first values, where they have to be found: in the base, or in the rows. */
+async function* found(folder: RunFolder, run: Run, engine: Engine): AsyncGenerator<TrainEvent, Subject> {
+  const { subject, settings, material } = run
+  if (!subject.find) return subject
+  const { find } = subject
+  return yield* eventsOf<TrainEvent, Subject>(
+    (emit, signal) =>
+      find({
+        engine,
+        ...threadsOf(settings),
+        rows: material.train,
+        batchSize: settings.batchSize,
+        folder: folder.path,
+        seed: settings.initSeed ?? settings.seed,
+        signal,
+        emit,
+      }),
+    run.signal,
+  )
 }
 
 interface Work {

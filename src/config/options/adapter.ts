@@ -40,8 +40,15 @@ export const adapterOptions = {
   dora: option(group, boolean().default(false), 'Train a magnitude for each output row besides (DoRA).'),
   init: option(
     group,
-    booleanOr(['gaussian'], ['pissa', 'olora', 'eva', 'loftq', 'corda', 'orthogonal']).default(true),
-    'Start of the adapter: `true` Kaiming-uniform A and zero B, `gaussian` normal A, `false` both random.',
+    booleanOr(['gaussian', 'orthogonal', 'pissa', 'olora', 'loftq', 'eva'], 'pissa_niter_').default(true),
+    'Start of the adapter: `true` Kaiming-uniform A and zero B, `gaussian` normal A, `false` both random, `orthogonal` both ' +
+      'random with B·A = 0; `pissa`, `olora`, `loftq` take theirs out of the base, `eva` looks at the rows.',
+  ),
+  initForm: option(
+    group,
+    choice(['plain', 'peft']).default('plain'),
+    'How an adapter whose start was taken out of the base is saved: `plain` as a LoRA of twice the rank that fits the ' +
+      'untouched base, `peft` as PEFT does, for a reader that takes the start out of the base again.',
   ),
   loraConfig: option(
     group,

@@ -11,7 +11,7 @@ import { type Conflict, isSet, needs, type Resolved, verb } from '../verb.ts'
 /** Options that say nothing when every weight is trained. */
 const adapterOnly = [
   ...['rank', 'alpha', 'dropout', 'targets', 'exclude', 'layers', 'bias', 'modulesToSave', 'rslora', 'dora'],
-  ...['init', 'loraConfig', 'loraPlusRatio', 'loraPlusEmbeddingRate', 'loraFa', 'adapter'],
+  ...['init', 'initForm', 'loraConfig', 'loraPlusRatio', 'loraPlusEmbeddingRate', 'loraFa', 'adapter'],
 ]
 
 export const trainVerb = verb(

@@ -6,6 +6,7 @@
  */
 import { RandomStream } from '../../support/random.ts'
 import { type HostTensor, type TypedTensor, tensor, zeros } from '../../tensor/host-tensor.ts'
+import { orthogonalFactors } from '../inits/orthogonal.ts'
 import { asF32, outputNorms, rowFactors } from '../low-rank-update.ts'
 import type { AdapterSite, InitOptions, ReadBase, SiteValues } from '../method.ts'
 
@@ -21,10 +22,11 @@ export async function startLora(site: AdapterSite, options: InitOptions, base: R
  * A, B and the bias on B of one site.
  * - `true`: A ~ U(±1/√in), B = 0 (kaiming with a = √5). `gaussian`: A ~ N(0, 1/r²), B = 0. `false`: B ~ U(±1/√r) too.
  * - Embedding: A = 0, B ~ N(0, 1); with `false` both N(0, 1).
+ * - `orthogonal`: see inits/orthogonal.ts. Other names: what was found beforehand, else as `true`.
  */
 export function initSite(
   site: AdapterSite,
-  { seed, init }: InitOptions,
+  { seed, init, given }: InitOptions,
 ): { a: TypedTensor<'f32'>; b: TypedTensor<'f32'>; bBias?: TypedTensor<'f32'> } {
   const { r, inFeatures, outFeatures, path, ids } = site
   const draw = (name: string, shape: readonly number[], next: (random: RandomStream) => number): TypedTensor<'f32'> => {
@@ -47,6 +49,8 @@ export function initSite(
   const bBias = ids.bBias
     ? { bBias: init === false ? draw('bBias', [outFeatures], uniform(r)) : zeros('f32', [outFeatures]) }
     : {}
+  const found = given?.get(path) ?? (init === 'orthogonal' ? orthogonalFactors(site, seed) : undefined)
+  if (found) return { ...found, ...bBias }
   return {
     a: draw('a', aShape, init === 'gaussian' ? normal(1 / r) : uniform(inFeatures)),
     b: init === false ? draw('b', bShape, uniform(r)) : zeros('f32', bShape),

@@ -4,25 +4,30 @@
  */
 import { dirname, join } from 'node:path'
 import { isWeightRef, type WeightSource } from '../../engine/engine.ts'
+import { changesBase } from '../../formats/lora-init.ts'
 import { renderModelCard } from '../../formats/model-card.ts'
 import type { PeftLoraConfig } from '../../formats/peft-fields.ts'
 import { readPeftFolder, writePeftFolder } from '../../formats/peft-folder.ts'
 import { readTensor, type WeightRef, writeSafetensors } from '../../formats/tensor-files.ts'
 import type { Model } from '../../models/causal-lm.ts'
 import { initialWeights } from '../../models/initial-weights.ts'
-import { adapterTensorsToSave, loadAdapterTensors } from '../../peft/adapter-tensors.ts'
+import { adapterTensorsToSave, type LoadedTensors, loadAdapterTensors } from '../../peft/adapter-tensors.ts'
 import { initAdapter } from '../../peft/init.ts'
+import { plainConfig, plainValues } from '../../peft/inits/plain-lora.ts'
 import { type AdapterLayout, layoutAdapter } from '../../peft/layout.ts'
 import { writeFileAtomic } from '../../support/atomic-write.ts'
-import { invariant } from '../../support/errors.ts'
+import { invariant, LowrankError } from '../../support/errors.ts'
 import { type HostTensor, sizeOf } from '../../tensor/host-tensor.ts'
 import { layoutFull } from '../../train/full-layout.ts'
 import { loraFa } from '../../train/lora-fa.ts'
 import { type LoraPlus, layerNorms, loraPlusRule } from '../../train/lora-plus.ts'
 import { type GroupRule, groupParameters } from '../../train/parameter-groups.ts'
 import { heldWeights, type Trained } from '../../train/step-graph.ts'
+import { storedTensors } from '../adapters.ts'
 import { copySmallFiles } from '../model-files.ts'
 import { openConfig, openModel } from '../open-model.ts'
+import { withTakenStart } from '../taken-start.ts'
+import { type FirstValues, type FirstValuesContext, findFirstValues, findsFirstValues } from './first-values.ts'
 import { newLoraConfig, refuseContradiction, settingsOfConfig } from './lora-settings.ts'
 import type { TrainSettings } from './settings.ts'
 
@@ -45,6 +50,8 @@ export interface Subject {
   readonly parameters: number
   /** Things to say aloud before training. */
   readonly notes: readonly string[]
+  /** The subject with a start that has to be found first, in the base or in the rows; absent where it is drawn. */
+  find?(context: FirstValuesContext): Promise<Subject>
 }
 
 /** Opens what `settings` name. `folder` is the base's, or that of `--from-config`. */
@@ -62,14 +69,69 @@ async function loraSubject(settings: TrainSettings, given: ReadonlySet<string>, 
   if (adapter) refuseContradiction(settings, given, adapter.config, settings.adapter ?? '')
   const config = adapter?.config ?? (await newLoraConfig(settings, given))
   const layout = layoutAdapter(model.modules, config, { modelType: model.modelType, loaded: adapter !== undefined })
-  const brought = adapter && loadAdapterTensors(layout, model.modules, adapter.tensors, settings.adapter)
-  const weights = new Map<string, WeightRef | HostTensor>([...refs, ...(brought?.base ?? [])])
+  if (!adapter) {
+    const subject = await buildLora({ settings, folder, model, refs, config, layout })
+    if (!findsFirstValues(config)) return subject
+    const find = async (context: FirstValuesContext): Promise<Subject> => {
+      const found = await findFirstValues({ model, weights: refs, layout, config }, context)
+      const chosen = layoutAdapter(model.modules, found.config, { modelType: model.modelType })
+      return await buildLora({ settings, folder, model, refs, config: found.config, layout: chosen, found })
+    }
+    return { ...subject, find }
+  }
+  if (adapter.config.init_lora_weights === 'loftq') throw trainsOnQuantised(settings.adapter)
+  const loaded = loadAdapterTensors(layout, model.modules, adapter.tensors, settings.adapter)
+  const placed = await withTakenStart(model, { config, layout, loaded }, storedTensors(refs))
+  const subject = await buildLora({ ...placed, settings, folder, model, refs, brought: placed.loaded })
+  return { ...subject, notes: [...adapter.warnings, ...placed.notes, ...subject.notes] }
+}
+
+function trainsOnQuantised(adapter: string | undefined): LowrankError {
+  const message = `${adapter}: init_lora_weights loftq means a quantised base, which lowrank does not train on from an adapter`
+  return new LowrankError('unsupported', message, {
+    file: adapter,
+    field: 'init_lora_weights',
+    suggestion: 'merge it into its base and start a new adapter from there',
+  })
+}
+
+interface LoraParts {
+  readonly settings: TrainSettings
+  readonly folder: string
+  readonly model: Model
+  readonly refs: ReadonlyMap<string, WeightRef>
+  readonly config: PeftLoraConfig
+  readonly layout: AdapterLayout
+  /** The values of an adapter that training goes on from. */
+  readonly brought?: LoadedTensors
+  /** The values of a new one, where they had to be found. */
+  readonly found?: FirstValues
+}
+
+async function buildLora({
+  settings,
+  folder,
+  model,
+  refs,
+  config,
+  layout,
+  brought,
+  found,
+}: LoraParts): Promise<Subject> {
+  const weights = new Map<string, WeightRef | HostTensor>([
+    ...refs,
+    ...(brought?.base ?? []),
+    ...(found?.weights ?? []),
+  ])
   const base = weightReader(weights)
   const start = async (): Promise<ReadonlyMap<string, HostTensor>> => {
     if (brought) return brought.trained
-    return await initAdapter(layout, { seed: settings.initSeed ?? settings.seed, init: config.init_lora_weights }, base)
+    const seed = settings.initSeed ?? settings.seed
+    return await initAdapter(layout, { seed, init: config.init_lora_weights, given: found?.given }, base)
   }
-  const saved: PeftLoraConfig = { ...config, ...layout.savedConfig }
+  const converts = found !== undefined && settings.initForm === 'plain' && changesBase(config.init_lora_weights)
+  const own: PeftLoraConfig = { ...config, ...layout.savedConfig }
+  const saved = converts ? plainConfig(own) : own
   const fa = settings.loraFa ? loraFa(layout.sites, await start()) : undefined
   const rule: Partial<GroupRule> = {
     ...(settings.loraPlusRatio === 1 ? {} : loraPlusRule(loraPlusOf(settings, model))),
@@ -85,11 +147,22 @@ async function loraSubject(settings: TrainSettings, given: ReadonlySet<string>, 
     write: async (target, values, facts) => {
       const card = renderModelCard({ config: saved, ...(facts ? { facts } : {}) })
       const all = new Map([...(fa?.held ?? []), ...values])
-      await writePeftFolder(target, { config: saved, tensors: await adapterTensorsToSave(layout, all, base), card })
+      const written = converts ? plainValues(layout, all, found.given) : all
+      await writePeftFolder(target, { config: saved, tensors: await adapterTensorsToSave(layout, written, base), card })
     },
     parameters: countParameters(model),
-    notes: [...(adapter?.warnings ?? []), ...layout.notes],
+    notes: [...layout.notes, ...startNotes(config, settings)],
   }
+}
+
+/** What a person should know of a start that was taken out of the base. */
+function startNotes({ init_lora_weights: init }: PeftLoraConfig, { initForm }: TrainSettings): string[] {
+  if (!changesBase(init)) return []
+  if (initForm === 'peft')
+    return [`${init}: saved in PEFT's own form, which fits only a base that the same start is taken out of again`]
+  const kept = `${init}: saved as a plain LoRA of twice the rank, which fits the untouched base`
+  if (init !== 'loftq') return [kept]
+  return [`${kept}; there its output differs by what quantising the base lost`]
 }
 
 function loraPlusOf(settings: TrainSettings, { modules }: Model): LoraPlus {
@@ -127,7 +200,7 @@ async function fullSubject(settings: TrainSettings, folder: string): Promise<Sub
     write: async (target, values) => {
       await writeSafetensors(
         join(target, 'model.safetensors'),
-        new Map(layout.tensors.map(({ id }) => [id, valueById(values, id)])),
+        new Map(layout.tensors.map(({ id }) => [model.fileName(id), valueById(values, id)])),
         { metadata: { format: 'pt' } },
       )
       await copySmallFiles(dirname(configFile), target)
