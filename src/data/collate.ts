@@ -3,15 +3,17 @@
  * Must not know order or packing.
  */
 import { invariant, LowrankError } from '../support/errors.ts'
-import { i64, tensor } from '../tensor/host-tensor.ts'
+import { f32, i64, tensor } from '../tensor/host-tensor.ts'
 import type { Batch } from './batch.ts'
-import { type Example, NO_LABEL } from './example.ts'
+import { type Example, type LabelsAt, NO_LABEL } from './example.ts'
 
 export interface CollateOptions {
   /** Id that padding gets; nothing is computed from it. Default 0. */
   pad?: number
   /** The length is rounded up to a multiple of this. Default 1. */
   multipleOf?: number
+  /** Default `next`. */
+  labelsAt?: LabelsAt | undefined
 }
 
 /**
@@ -20,7 +22,7 @@ export interface CollateOptions {
  */
 export function collate(
   rows: readonly (readonly Example[])[],
-  { pad = 0, multipleOf = 1 }: CollateOptions = {},
+  { pad = 0, multipleOf = 1, labelsAt = 'next' }: CollateOptions = {},
 ): Batch {
   invariant(rows.length > 0, 'a batch needs rows')
   const lengths = rows.map((row) => row.reduce((sum, example) => sum + example.ids.length, 0))
@@ -32,6 +34,8 @@ export function collate(
   const places = new Uint32Array(rows.length * seq)
   const labelRows: number[] = []
   const labels: number[] = []
+  const targets: number[] = []
+  const back = labelsAt === 'next' ? 1 : 0
   rows.forEach((row, r) => {
     let at = r * seq
     row.forEach((example, k) => {
@@ -41,9 +45,10 @@ export function collate(
         ids[at + t] = BigInt(id)
         positions[at + t] = BigInt(t)
         const label = example.labels[t] ?? NO_LABEL
-        if (t === 0 || label === NO_LABEL) return
-        labelRows.push(at + t - 1)
+        if (t < back || label === NO_LABEL) return
+        labelRows.push(at + t - back)
         labels.push(label)
+        if (example.target !== undefined) targets.push(example.target)
       })
       at += example.ids.length
     })
@@ -59,7 +64,25 @@ export function collate(
     places: tensor('u32', shape, places),
     labelRows: i64([labels.length], labelRows),
     labels: i64([labels.length], labels),
+    ...(targets.length > 0 ? { targets: f32([targets.length], targets) } : {}),
+    ...typesOf(rows, shape),
     tokens: lengths.reduce((sum, length) => sum + length, 0),
     examples: rows.reduce((sum, row) => sum + row.length, 0),
   }
+}
+
+function typesOf(rows: readonly (readonly Example[])[], shape: readonly number[]): Pick<Batch, 'types'> {
+  if (!rows.some((row) => row.some(({ types }) => types))) return {}
+  const [count = 0, seq = 0] = shape
+  const values = new BigInt64Array(count * seq)
+  rows.forEach((row, r) => {
+    let at = r * seq
+    for (const { ids, types } of row) {
+      types?.forEach((type, t) => {
+        values[at + t] = BigInt(type)
+      })
+      at += ids.length
+    }
+  })
+  return { types: tensor('i64', shape, values) }
 }

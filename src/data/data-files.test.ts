@@ -28,15 +28,35 @@ it('takes files as training data and folders by their parts', async () => {
   })
 })
 
-it('names what is missing or not read yet', async () => {
+it('takes the shards of a Hugging Face data set, and one kind of file a part', async () => {
+  const shards = await make(
+    'shards',
+    'train-00001-of-00002.parquet',
+    'train-00000-of-00002.parquet',
+    'validation-00000-of-00001.parquet',
+    'train-notes.parquet',
+  )
+  const tables = await make('tables', 'train.csv', 'dev.tsv', 'train.parquet')
+  expect(await dataFiles([shards, tables])).toEqual({
+    train: [
+      join(shards, 'train-00000-of-00002.parquet'),
+      join(shards, 'train-00001-of-00002.parquet'),
+      join(tables, 'train.csv'),
+    ],
+    valid: [join(shards, 'validation-00000-of-00001.parquet'), join(tables, 'dev.tsv')],
+    test: [],
+  })
+})
+
+it('names what is missing or not read', async () => {
   const other = await make('other', 'data.jsonl')
-  const csv = await make('csv', 'train.csv')
+  const text = await make('text', 'train.txt')
   await expect(dataFiles([other])).rejects.toMatchObject({
     code: 'missing',
     file: other,
     suggestion: 'it has data.jsonl',
   })
-  await expect(dataFiles([csv])).rejects.toMatchObject({ code: 'unsupported', file: join(csv, 'train.csv') })
-  await expect(dataFiles([join(csv, 'train.csv')])).rejects.toThrow(/\.csv files are not read yet/)
+  await expect(dataFiles([text])).rejects.toMatchObject({ code: 'unsupported', file: join(text, 'train.txt') })
+  await expect(dataFiles([join(text, 'train.txt')])).rejects.toThrow(/\.txt files are not read; lowrank reads \.jsonl/)
   await expect(dataFiles([join(folder, 'none')])).rejects.toMatchObject({ code: 'missing' })
 })

@@ -19,8 +19,18 @@ const PARTS: Readonly<Record<keyof DataFiles, readonly string[]>> = {
   valid: ['valid', 'validation', 'eval', 'dev'],
   test: ['test'],
 }
-const READ = ['.jsonl', '.json', '.ndjson']
-const LATER = ['.csv', '.tsv', '.parquet', '.arrow', '.txt']
+const READ = ['.jsonl', '.json', '.ndjson', '.csv', '.tsv', '.parquet']
+/** Kinds of files that people have, and what to do with them. */
+const OTHERS: Readonly<Record<string, string>> = {
+  '.arrow': 'write it as Parquet',
+  '.txt': 'write its rows as JSONL: {"text": "…"} a line',
+  '.xlsx': 'save it as CSV',
+  '.gz': 'unpack it',
+  '.zip': 'unpack it',
+  '.zst': 'unpack it',
+  '.xz': 'unpack it',
+  '.bz2': 'unpack it',
+}
 
 /**
  * Sorts paths into parts: a file is for training, a folder holds a file a part.
@@ -42,27 +52,40 @@ async function addFolder(folder: string, files: DataFiles): Promise<void> {
     throw fileError(error, folder, 'read')
   })
   for (const part of ['train', 'valid', 'test'] as const) {
-    const name = [...READ, ...LATER]
-      .flatMap((ext) => PARTS[part].map((stem) => `${stem}${ext}`))
-      .find((n) => names.includes(n))
-    if (name !== undefined) files[part].push(readable(join(folder, name)))
+    const found = partFiles(part, names)
+    if (found.length > 0) files[part].push(...found.map((name) => readable(join(folder, name))))
     else if (part === 'train')
-      throw new LowrankError('missing', `the folder ${folder} has no train.jsonl or train.json`, {
-        file: folder,
-        suggestion: names.length === 0 ? 'it is empty' : `it has ${names.sort().slice(0, 8).join(', ')}`,
-      })
+      throw new LowrankError(
+        'missing',
+        `the folder ${folder} has no train file (train.jsonl, train.csv, train.parquet …)`,
+        {
+          file: folder,
+          suggestion: names.length === 0 ? 'it is empty' : `it has ${names.sort().slice(0, 8).join(', ')}`,
+        },
+      )
   }
+}
+
+/**
+ * Names of a part's files: `train.jsonl` (mlx-lm), or the shards of a Hugging Face data set
+ * (`train-00000-of-00002.parquet`), of the first kind and stem that is there.
+ */
+function partFiles(part: keyof DataFiles, names: readonly string[]): string[] {
+  for (const extension of [...READ, ...Object.keys(OTHERS)])
+    for (const stem of PARTS[part]) {
+      if (names.includes(`${stem}${extension}`)) return [`${stem}${extension}`]
+      const shards = names.filter((name) => name.endsWith(extension) && name.startsWith(`${stem}-`))
+      const parts = shards.filter((name) => /^-\d+-of-\d+$/.test(name.slice(stem.length, -extension.length)))
+      if (parts.length > 0) return parts.sort()
+    }
+  return []
 }
 
 /** The path, where its kind is read. */
 function readable(path: string): string {
   const extension = extname(path).toLowerCase()
-  if (!LATER.includes(extension)) return path
-  throw new LowrankError(
-    'unsupported',
-    `${path}: ${extension} files are not read yet; lowrank reads .jsonl and .json`,
-    {
-      file: path,
-    },
-  )
+  const suggestion = OTHERS[extension]
+  if (suggestion === undefined) return path
+  const message = `${path}: ${extension} files are not read; lowrank reads ${READ.join(', ')}`
+  throw new LowrankError('unsupported', message, { file: path, suggestion })
 }

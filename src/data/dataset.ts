@@ -29,9 +29,13 @@ export class Dataset {
   example(index: number): Example {
     const row = this.#row(index)
     const [start, end] = [at(this.#store.starts, row), at(this.#store.starts, row + 1)]
+    const labels = this.#store.labels.subarray(start, end)
+    const { types, targets } = this.#store
     return {
       ids: this.#store.ids.subarray(start, end),
-      labels: this.#store.labels.subarray(start, end),
+      labels,
+      ...(types ? { types: types.subarray(start, end) } : {}),
+      ...(targets ? { target: targets[labels[0] ?? 0] ?? 0 } : {}),
       place: at(this.#store.places, row),
       source: this.#store.nameOf(at(this.#store.sources, row), at(this.#store.lines, row)),
     }
@@ -58,6 +62,10 @@ export class Dataset {
 interface Store {
   readonly ids: Int32Array
   readonly labels: Int32Array
+  /** Absent where all are 0. */
+  readonly types: Uint8Array | undefined
+  /** Of regression rows, the number for each of their labels. */
+  readonly targets: Float64Array | undefined
   /** First token of each row, and the end of the last. */
   readonly starts: Float64Array
   readonly places: Uint32Array
@@ -70,6 +78,7 @@ interface Store {
 export class DatasetBuilder {
   #ids = new Int32Array(1024)
   #labels = new Int32Array(1024)
+  #types: Uint8Array<ArrayBuffer> | undefined
   readonly #starts: number[] = [0]
   readonly #places: number[] = []
   readonly #sources: number[] = []
@@ -84,7 +93,12 @@ export class DatasetBuilder {
     return this.#places.length
   }
 
-  add(ids: readonly number[], labels: readonly number[], place: number, source: number, line: number): void {
+  add(
+    { ids, labels, types }: { ids: readonly number[]; labels: readonly number[]; types?: readonly number[] | undefined },
+    place: number,
+    source: number,
+    line: number,
+  ): void {
     invariant(ids.length === labels.length, 'an example needs a label a token')
     const start = this.#starts.at(-1) ?? 0
     const end = start + ids.length
@@ -95,17 +109,32 @@ export class DatasetBuilder {
     }
     this.#ids.set(ids, start)
     this.#labels.set(labels, start)
+    if (types?.some((type) => type !== 0)) this.#typesFrom(end).set(types, start)
     this.#starts.push(end)
     this.#places.push(place)
     this.#sources.push(source)
     this.#lines.push(line)
   }
 
-  build(): Dataset {
+  #typesFrom(end: number): Uint8Array {
+    if (!this.#types || this.#types.length < end) {
+      const larger = new Uint8Array(Math.max(end, this.#ids.length))
+      if (this.#types) larger.set(this.#types)
+      this.#types = larger
+    }
+    return this.#types
+  }
+
+  /** @param meaning what the labels so far stand for: other labels, or numbers to come close to */
+  build(meaning: { labels?: readonly number[] | undefined; targets?: readonly number[] | undefined } = {}): Dataset {
     const end = this.#starts.at(-1) ?? 0
+    const { labels, targets } = meaning
+    const translated = (label: number): number => (label < 0 ? label : (labels?.[label] ?? label))
     const store: Store = {
       ids: this.#ids.slice(0, end),
-      labels: this.#labels.slice(0, end),
+      labels: this.#labels.slice(0, end).map(translated),
+      types: this.#types && cutTo(this.#types, end),
+      targets: targets && Float64Array.from(targets),
       starts: Float64Array.from(this.#starts),
       places: Uint32Array.from(this.#places),
       sources: Uint32Array.from(this.#sources),
@@ -122,7 +151,7 @@ export class DatasetBuilder {
 /** A dataset of arrays in memory, as tests and the library make them. Without labels every token is one. */
 export function datasetOf(rows: Iterable<{ ids: readonly number[]; labels?: readonly number[] }>): Dataset {
   const builder = new DatasetBuilder((_, line) => `rows:${line}`)
-  for (const { ids, labels } of rows) builder.add(ids, labels ?? ids, builder.length, 0, builder.length + 1)
+  for (const { ids, labels } of rows) builder.add({ ids, labels: labels ?? ids }, builder.length, 0, builder.length + 1)
   return builder.build()
 }
 
@@ -147,6 +176,13 @@ function grown(array: Int32Array<ArrayBuffer>, capacity: number): Int32Array<Arr
   const larger = new Int32Array(capacity)
   larger.set(array)
   return larger
+}
+
+/** The first `length` types; those that were never set are 0. */
+function cutTo(array: Uint8Array, length: number): Uint8Array {
+  const out = new Uint8Array(length)
+  out.set(array.subarray(0, length))
+  return out
 }
 
 function at(array: Uint32Array | Float64Array, index: number): number {

@@ -3,11 +3,11 @@
  * Must not know files or batches. Errors carry no place in a file; the caller adds it.
  */
 import { LowrankError } from '../support/errors.ts'
-import { isRecord } from '../support/json.ts'
 import { assistantText } from '../text/assistant-text.ts'
-import type { Message } from '../text/chat-template.ts'
+import type { ChatTemplate } from '../text/chat-template.ts'
 import { tokensInSpans } from '../text/token-spans.ts'
 import type { Tokenizer } from '../text/tokenizer.ts'
+import { alpacaPrompt, type Conversation, conversations } from './conversation.ts'
 import { NO_LABEL } from './example.ts'
 import type { RowFormat } from './row-format.ts'
 
@@ -41,7 +41,7 @@ export function encodeRow(row: Row, format: RowFormat, settings: EncodeSettings)
   const tokenizer = settings.tokenizer
   if (tokenizer === undefined)
     throw new LowrankError('data', `${format} rows need a tokenizer`, { suggestion: 'name one with --tokenizer' })
-  const { ids, learns } = encoders[format](row, tokenizer)
+  const { ids, learns } = encoders[format](row, tokenizer, settings.trainOn)
   checkIds(
     ids,
     settings.vocabSize,
@@ -61,27 +61,64 @@ interface Learned {
   learns: boolean[]
 }
 
-const encoders: { readonly [F in Exclude<RowFormat, 'input_ids'>]: (row: Row, tokenizer: Tokenizer) => Learned } = {
+type Encoder = (row: Row, tokenizer: Tokenizer, trainOn: TrainOn) => Learned
+
+const encoders: { readonly [F in Exclude<RowFormat, 'input_ids'>]: Encoder } = {
   text(row, tokenizer) {
     const ids = withEnd(tokenizer.encodeStart(text(row, 'text')), tokenizer)
     return { ids, learns: ids.map(() => true) }
   },
-  'prompt-completion'(row, tokenizer) {
-    const prompt = tokenizer.encodeStart(text(row, 'prompt'))
-    const completion = tokenizer.encode(text(row, 'completion'), { addSpecialTokens: false })
-    const ids = withEnd([...prompt, ...completion], tokenizer)
-    return { ids, learns: ids.map((_, at) => at >= prompt.length) }
+  'prompt-completion': (row, tokenizer) => joinApart(text(row, 'prompt'), text(row, 'completion'), tokenizer),
+  messages: (row, tokenizer, trainOn) => throughTemplate(conversations.messages(row), tokenizer, trainOn),
+  sharegpt: (row, tokenizer, trainOn) => throughTemplate(conversations.sharegpt(row), tokenizer, trainOn),
+  alpaca(row, tokenizer, trainOn) {
+    if (tokenizer.chatTemplate !== undefined) return throughTemplate(conversations.alpaca(row), tokenizer, trainOn)
+    const { prompt, completion } = alpacaPrompt(row)
+    return joinApart(prompt, completion, tokenizer)
   },
-  messages(row, tokenizer) {
-    const template = tokenizer.chatTemplate
-    if (template === undefined)
-      throw new LowrankError('data', `messages rows need a chat template, and ${tokenizer.file} has none beside it`, {
-        suggestion: 'write the rows as prompt and completion, or name an instruct model with --tokenizer',
-      })
-    const { text, spans } = assistantText(template, messages(row), tools(row), tokenizer.addedTokens)
-    const { ids, inside } = tokensInSpans(tokenizer, text, spans)
-    return { ids, learns: inside }
-  },
+}
+
+/** Prompt and completion tokenized apart and joined. */
+function joinApart(asked: string, answered: string, tokenizer: Tokenizer): Learned {
+  const prompt = tokenizer.encodeStart(asked)
+  const ids = withEnd([...prompt, ...tokenizer.encode(answered, { addSpecialTokens: false })], tokenizer)
+  return { ids, learns: ids.map((_, at) => at >= prompt.length) }
+}
+
+function throughTemplate({ messages, tools }: Conversation, tokenizer: Tokenizer, trainOn: TrainOn): Learned {
+  const template = tokenizer.chatTemplate
+  if (template === undefined)
+    throw new LowrankError('data', `conversations need a chat template, and ${tokenizer.file} has none beside it`, {
+      suggestion: 'write the rows as prompt and completion, or name an instruct model with --tokenizer',
+    })
+  refuseUnknown(template, 'tools', tools !== undefined, tools)
+  refuseUnknown(
+    template,
+    'tool_calls',
+    messages.some((message) => message.tool_calls != null),
+    tools,
+  )
+  if (trainOn === 'all') {
+    const ids = tokenizer.encode(template.render(messages, { tools }), { addSpecialTokens: false })
+    return { ids, learns: ids.map(() => true) }
+  }
+  const { text, spans } = assistantText(template, messages, tools, tokenizer.addedTokens)
+  const { ids, inside } = tokensInSpans(tokenizer, text, spans)
+  return { ids, learns: inside }
+}
+
+/** A template that never names what a row has would leave it out without a word. */
+function refuseUnknown(
+  template: ChatTemplate,
+  name: string,
+  used: boolean,
+  tools: readonly unknown[] | undefined,
+): void {
+  if (!used || template.mentions(name, tools)) return
+  throw new LowrankError('data', `the row has ${name}, which the chat template in ${template.file} does not know`, {
+    field: name,
+    suggestion: 'name a model whose template has tools with --tokenizer',
+  })
 }
 
 function withEnd(ids: number[], tokenizer: Tokenizer): number[] {
@@ -138,26 +175,6 @@ function text(row: Row, field: string): string {
   const value = row[field]
   if (typeof value === 'string') return value
   throw new LowrankError('data', `${field} is ${short(value)}, not a string`, { field })
-}
-
-function messages(row: Row): Message[] {
-  const value = row.messages
-  if (!Array.isArray(value) || value.length === 0)
-    throw new LowrankError('data', 'messages is not a list of at least one message', { field: 'messages' })
-  return value.map((entry: unknown, at) => {
-    const spoken = isRecord(entry) && (entry.content !== undefined || entry.tool_calls !== undefined)
-    if (spoken && typeof entry.role === 'string') return { ...entry, role: entry.role }
-    throw new LowrankError('data', `messages[${at}] is ${short(entry)}, not an object with role and content`, {
-      field: 'messages',
-    })
-  })
-}
-
-function tools(row: Row): readonly unknown[] | undefined {
-  const value = row.tools
-  if (value === undefined || value === null) return undefined
-  if (Array.isArray(value)) return value
-  throw new LowrankError('data', `tools is ${short(value)}, not a list`, { field: 'tools' })
 }
 
 function short(value: unknown): string {

@@ -92,7 +92,7 @@ describe('messages rows', () => {
     )
   })
   it('need a template', async () => {
-    await expect(load(lines({ messages }))).rejects.toThrow(/rows\.jsonl:1: messages rows need a chat template/)
+    await expect(load(lines({ messages }))).rejects.toThrow(/rows\.jsonl:1: conversations need a chat template/)
   })
 })
 
@@ -131,8 +131,9 @@ describe('input_ids rows', () => {
 
 describe('other rows', () => {
   it.each([
-    [{ instruction: 'a', input: '', output: 'b' }, 'alpaca'],
-    [{ conversations: [] }, 'sharegpt'],
+    [{ conversations: [], chosen: {}, rejected: {} }, 'preference'],
+    [{ messages: [], label: true }, 'preference'],
+    [{ instruction: 'a', chosen: 'b', rejected: 'c' }, 'preference'],
     [{ text: 'a', label: 1 }, 'classification'],
     [{ input_ids: [1], label: 1 }, 'classification'],
     [{ tokens: ['a'], labels: ['O'] }, 'token classification'],
@@ -156,7 +157,7 @@ describe('other rows', () => {
   it.each([
     [{ text: 5 }, /text is 5, not a string/],
     [{ prompt: 'a', completion: null }, /completion is null, not a string/],
-    [{ messages: [] }, /messages is not a list of at least one/],
+    [{ messages: [] }, /messages is \[\], not a list of at least one/],
     [{ messages: [{ role: 'user' }] }, /messages\[0\] is .*, not an object with role and content/],
   ])('with a wrong field are refused: %j', async (row, message) => {
     const tokenizer = tinyTokenizer({ chatTemplate: MARKED_TEMPLATE })

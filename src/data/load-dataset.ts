@@ -8,7 +8,7 @@ import { count } from '../support/human.ts'
 import { type Dataset, DatasetBuilder } from './dataset.ts'
 import { type Encoded, type EncodeSettings, encodeRow } from './encode-row.ts'
 import { countLabels } from './example.ts'
-import { type RowFormat, rowFormat } from './row-format.ts'
+import { type RowFormat, rowColumns, rowFormat } from './row-format.ts'
 import { type RowSource, readRows, type SourcedRow, sourceName } from './rows.ts'
 
 export interface LoadDatasetOptions extends EncodeSettings {
@@ -56,13 +56,13 @@ export async function loadDataset(options: LoadDatasetOptions): Promise<LoadedDa
   const builder = new DatasetBuilder(nameOf)
   const report = emptyReport()
   let format: RowFormat | undefined
-  for await (const row of readRows(sources, options.maxRowBytes)) {
+  for await (const row of readRows(sources, { maxBytes: options.maxRowBytes, wanted: rowColumns })) {
     if (options.signal?.aborted) throw new LowrankError('stopped', 'stopped while reading the data')
     try {
       const found = formatOf(row, format)
       const encoded = encodeRow(found.row, found.format, options)
       format = found.format
-      if (tally(report, encoded)) builder.add(encoded.ids, encoded.labels, row.place, row.source, row.line)
+      if (tally(report, encoded)) builder.add(encoded, row.place, row.source, row.line)
     } catch (error) {
       const placed = inPlace(error, nameOf(row.source, row.line))
       if (options.skipBadRows !== true) throw placed

@@ -1,41 +1,26 @@
 /**
- * @file Cuts JSONL files and JSON arrays into the texts of their rows, streamed, each row bounded in length.
+ * @file Cuts files (JSONL, JSON arrays, CSV, TSV) into the texts of their rows, streamed, each row bounded in length.
  * Must not know what a row means. Source: RFC 8259 (JSON), jsonlines.org.
  */
 import { open } from 'node:fs/promises'
 import { LowrankError } from '../support/errors.ts'
 import { fileError } from '../support/files.ts'
-
-/** The bytes of one row, whitespace around it taken off. */
-export interface RawRow {
-  /** Line on which it begins, from 1. */
-  line: number
-  bytes: Uint8Array
-  /** Why it cannot be a row; `bytes` is empty then. */
-  problem?: string
-  /** The file ends with this row, without a line end: it may be torn. */
-  last?: boolean
-}
+import { CsvCutter } from './csv-cutter.ts'
+import { isSpace, LineCutter, NEWLINE, type RawRow, RowBuffer, type RowCutter } from './row-cutter.ts'
 
 /** Longest row by default. */
 export const MAX_ROW_BYTES = 64 * 2 ** 20
 const CHUNK_BYTES = 2 ** 18
-const NEWLINE = 0x0a
-
-interface Cutter {
-  push(chunk: Uint8Array): RawRow[]
-  /** What is left at the end of the file. */
-  end(): RawRow[]
-}
 
 /**
- * Rows of a file: a `.json` file that begins with `[` is an array, anything else has a row a line. Blank lines are none.
+ * Rows of a file: a `.json` file that begins with `[` is an array, rows of a `.csv` file end outside quotes, anything else
+ * has a row a line. Blank lines are none.
  * @throws LowrankError `missing`, `io`, or `data` for an array that is not closed and for UTF-16
  */
 export async function* rawRows(file: string, maxBytes = MAX_ROW_BYTES): AsyncGenerator<RawRow> {
-  let cutter: Cutter | undefined
+  let cutter: RowCutter | undefined
   for await (const chunk of readChunks(file)) {
-    cutter ??= isArray(file, chunk) ? new ArrayCutter(file, maxBytes) : new LineCutter(maxBytes)
+    cutter ??= cutterFor(file, chunk, maxBytes)
     yield* cutter.push(chunk)
   }
   if (cutter !== undefined) yield* cutter.end()
@@ -67,65 +52,19 @@ function withoutMark(file: string, chunk: Uint8Array): Uint8Array {
   return a === 0xef && b === 0xbb && c === 0xbf ? chunk.subarray(3) : chunk
 }
 
+function cutterFor(file: string, chunk: Uint8Array, maxBytes: number): RowCutter {
+  const name = file.toLowerCase()
+  if (name.endsWith('.csv')) return new CsvCutter(maxBytes)
+  if (name.endsWith('.tsv')) return new LineCutter(maxBytes, false)
+  return isArray(name, chunk) ? new ArrayCutter(file, maxBytes) : new LineCutter(maxBytes)
+}
+
 function isArray(file: string, chunk: Uint8Array): boolean {
-  return file.toLowerCase().endsWith('.json') && chunk.find((byte) => !isSpace(byte)) === 0x5b
-}
-
-/** Bytes of the row being read, at most `maxBytes` of them kept. */
-class RowBuffer {
-  readonly #parts: Uint8Array[] = []
-  readonly #maxBytes: number
-  #bytes = 0
-
-  constructor(maxBytes: number) {
-    this.#maxBytes = maxBytes
-  }
-
-  add(part: Uint8Array): void {
-    this.#bytes += part.length
-    if (this.#bytes <= this.#maxBytes && part.length > 0) this.#parts.push(part)
-  }
-
-  /** The row, or undefined where there is nothing but whitespace. */
-  take(line: number): RawRow | undefined {
-    const long = this.#bytes > this.#maxBytes
-    const bytes = long ? new Uint8Array() : trim(Buffer.concat(this.#parts))
-    this.#parts.length = 0
-    this.#bytes = 0
-    if (long) return { line, bytes, problem: `the row has more than ${this.#maxBytes} bytes` }
-    return bytes.length === 0 ? undefined : { line, bytes }
-  }
-}
-
-class LineCutter implements Cutter {
-  readonly #row: RowBuffer
-  #line = 1
-
-  constructor(maxBytes: number) {
-    this.#row = new RowBuffer(maxBytes)
-  }
-
-  push(chunk: Uint8Array): RawRow[] {
-    const rows: RawRow[] = []
-    let from = 0
-    for (let end = chunk.indexOf(NEWLINE); end >= 0; end = chunk.indexOf(NEWLINE, from)) {
-      this.#row.add(chunk.subarray(from, end))
-      const row = this.#row.take(this.#line++)
-      if (row !== undefined) rows.push(row)
-      from = end + 1
-    }
-    this.#row.add(chunk.subarray(from))
-    return rows
-  }
-
-  end(): RawRow[] {
-    const row = this.#row.take(this.#line)
-    return row === undefined ? [] : [{ ...row, last: true }]
-  }
+  return file.endsWith('.json') && chunk.find((byte) => !isSpace(byte)) === 0x5b
 }
 
 /** Elements of a top-level array. Only brackets, commas and strings are looked at; the rest is JSON.parse's matter. */
-class ArrayCutter implements Cutter {
+class ArrayCutter implements RowCutter {
   readonly #file: string
   readonly #row: RowBuffer
   #line = 1
@@ -201,15 +140,4 @@ class ArrayCutter implements Cutter {
     const file = `${this.#file}:${this.#line}`
     return new LowrankError('data', `${file}: ${problem}`, { file })
   }
-}
-
-function isSpace(byte: number): boolean {
-  return byte === 0x20 || (byte >= 0x09 && byte <= 0x0d && byte !== 0x0b && byte !== 0x0c)
-}
-
-function trim(bytes: Uint8Array): Uint8Array {
-  let [start, end] = [0, bytes.length]
-  while (start < end && isSpace(bytes[start] ?? 0)) start++
-  while (end > start && isSpace(bytes[end - 1] ?? 0)) end--
-  return bytes.subarray(start, end)
 }

@@ -4,7 +4,10 @@
  */
 import { LowrankError } from '../support/errors.ts'
 import { isRecord, parseJson } from '../support/json.ts'
-import { MAX_ROW_BYTES, type RawRow, rawRows } from './raw-rows.ts'
+import { DelimitedReader, splitterFor, textOf } from './delimited-rows.ts'
+import { parquetRows } from './parquet-rows.ts'
+import { MAX_ROW_BYTES, rawRows } from './raw-rows.ts'
+import type { RawRow } from './row-cutter.ts'
 
 /** A row, or why there is none. */
 export interface SourcedRow {
@@ -25,29 +28,63 @@ export function sourceName(source: RowSource, line: number): string {
   return `${typeof source === 'string' ? source : 'rows'}:${line}`
 }
 
-export async function* readRows(sources: readonly RowSource[], maxBytes = MAX_ROW_BYTES): AsyncGenerator<SourcedRow> {
+export interface ReadRowsOptions {
+  /** Longest row of a text file. Default 64 MiB. */
+  maxBytes?: number | undefined
+  /** Columns worth reading, of those that a table has; all where absent. */
+  wanted?: ((columns: readonly string[]) => readonly string[]) | undefined
+}
+
+export async function* readRows(
+  sources: readonly RowSource[],
+  options: ReadRowsOptions = {},
+): AsyncGenerator<SourcedRow> {
   let place = 0
   for (const [index, source] of sources.entries()) {
-    if (typeof source === 'string') {
-      for await (const raw of rawRows(source, maxBytes))
-        yield { place: place++, source: index, line: raw.line, value: parse(raw) }
-    } else {
-      let line = 0
-      for await (const value of source) yield { place: place++, source: index, line: ++line, value: asObject(value) }
+    const rows = typeof source === 'string' ? fileRows(source, options) : memoryRows(source)
+    for await (const { line, value } of rows) yield { place: place++, source: index, line, value }
+  }
+}
+
+type PlacedRow = Pick<SourcedRow, 'line' | 'value'>
+
+async function* memoryRows(rows: Iterable<unknown> | AsyncIterable<unknown>): AsyncGenerator<PlacedRow> {
+  let line = 0
+  for await (const value of rows) yield { line: ++line, value: asObject(value) }
+}
+
+async function* fileRows(
+  file: string,
+  { maxBytes = MAX_ROW_BYTES, wanted }: ReadRowsOptions,
+): AsyncGenerator<PlacedRow> {
+  if (file.toLowerCase().endsWith('.parquet')) {
+    yield* parquetRows(file, wanted)
+    return
+  }
+  const split = splitterFor(file)
+  let table: DelimitedReader | undefined
+  for await (const raw of rawRows(file, maxBytes)) {
+    if (split === undefined) yield { line: raw.line, value: orError(() => parse(raw)) }
+    else if (table === undefined) table = new DelimitedReader(split, raw, file)
+    else {
+      const reader = table
+      yield { line: raw.line, value: orError(() => reader.row(raw)) }
     }
   }
 }
 
-const utf8 = new TextDecoder('utf-8', { fatal: true })
+/** What a row is, or why it is none: the caller knows whether that stops the reading. */
+function orError(read: () => Record<string, unknown> | LowrankError): Record<string, unknown> | LowrankError {
+  try {
+    return read()
+  } catch (error) {
+    if (error instanceof LowrankError) return error
+    throw error
+  }
+}
 
 function parse(raw: RawRow): Record<string, unknown> | LowrankError {
-  if (raw.problem !== undefined) return new LowrankError('data', raw.problem)
-  let text: string
-  try {
-    text = utf8.decode(raw.bytes)
-  } catch {
-    return new LowrankError('data', 'the row is not UTF-8 text')
-  }
+  const text = textOf(raw)
   try {
     return asObject(parseJson(text))
   } catch (error) {

@@ -60,6 +60,11 @@ export class ChatTemplate {
     return hasGenerationMarks(this.#source(tools))
   }
 
+  /** Whether the template names a variable or field at all: what it does not name, it leaves out. */
+  mentions(name: string, tools?: readonly unknown[]): boolean {
+    return new RegExp(`\\b${name}\\b`).test(this.#source(tools).replace(/\{#[\s\S]*?#\}/g, ''))
+  }
+
   /** @throws LowrankError `data` where the template refuses the messages, `format` where it is broken itself */
   render(messages: readonly Message[], options: RenderOptions = {}): string {
     return this.#run(this.#source(options.tools), messages, options, {})

@@ -54,6 +54,7 @@ export const HOMES: { readonly [prefix: string]: readonly string[] } = {
   '@huggingface/tokenizers': ['text'],
   '@huggingface/jinja': ['text'],
   '@huggingface/hub': ['hub'],
+  hyparquet: ['data'],
   yaml: ['config', 'run'],
   zod: ['config', 'formats'],
 }
