@@ -50,6 +50,7 @@ FILES = {
     "ids": (IDS, {"data_page_version": "2.0", "row_group_size": 5}),
     "ids-delta": (IDS, {"use_dictionary": False, "column_encoding": {"input_ids.list.element": "DELTA_BINARY_PACKED", "labels.list.element": "DELTA_BINARY_PACKED"}}),
     "none": (PROMPTS.slice(0, 0), {}),
+    "none-plain": (PROMPTS.slice(0, 0), {"use_dictionary": False}),
 }  # fmt: skip
 for name, (table, options) in FILES.items():
     pq.write_table(table, OUT / f"{name}.parquet", **options)

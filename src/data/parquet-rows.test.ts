@@ -17,7 +17,10 @@ afterAll(() => rmSync(folder, { recursive: true }))
 const fixture = (name: string): string =>
   fileURLToPath(new URL(`../../test/goldens/data/${name}.parquet`, import.meta.url))
 
-async function read(file: string, wanted = rowColumns): Promise<unknown[]> {
+async function read(
+  file: string,
+  wanted: (columns: readonly string[]) => readonly string[] = rowColumns,
+): Promise<unknown[]> {
   const rows: unknown[] = []
   for await (const { line, value } of parquetRows(file, wanted)) {
     expect(line).toBe(rows.length + 1)
@@ -63,8 +66,9 @@ describe('rows equal what pyarrow reads', () => {
     expect(rows).toHaveLength(300)
     expect([0, 1, 127, 128, 299].map((i) => rows[i])).toEqual(golden.prompts)
   })
-  it('no rows', async () => {
-    expect(await read(fixture('none'))).toEqual([])
+  // Without a dictionary pyarrow leaves the places of columns at 0.
+  it.each(['none', 'none-plain'])('no rows: %s', async (name) => {
+    expect(await read(fixture(name))).toEqual([])
   })
   it('only columns that rows are made of; all names where there are none', async () => {
     const [row] = await read(fixture('messages'))

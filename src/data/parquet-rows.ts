@@ -33,6 +33,7 @@ export async function* parquetRows(
   const chosen = wanted(columns)
   let line = 0
   for (const group of metadata.row_groups) {
+    if (Number(group.num_rows) === 0) continue
     const rows = chosen.length > 0 ? await readGroup(file, metadata, group, chosen) : [emptyRow(columns)]
     for (const row of rows) yield { line: ++line, value: plainRow(row) }
   }
@@ -67,6 +68,8 @@ function checkGroups(metadata: FileMetaData, size: number): void {
   for (const { num_rows, columns } of metadata.row_groups) {
     const rows = Number(num_rows)
     if (!(rows >= 0 && rows <= MAX_GROUP_ROWS)) throw new Error(`a row group claims ${rows} rows`)
+    // Of a group without rows, writers leave the places of columns out.
+    if (rows === 0) continue
     for (const { meta_data: meta } of columns) {
       if (meta === undefined) throw new Error('a column has no metadata')
       const { start, end } = rangeOf(meta)
