@@ -179,29 +179,36 @@ const losses: readonly EngineCase[] = [1, large].flatMap((size) => {
         ),
       }),
     },
-    {
-      name: `linearCrossEntropy${suffix}`,
-      runs,
-      build: ({ g, f32, ids, weight }) => ({
-        y: g.linearCrossEntropy(
-          f32('hidden', ['n', 4], (random) => size * random.normal()),
-          weight('head', [6, 4]),
-          ids('labels', ['n'], 6),
-        ),
-      }),
-    },
-    {
-      name: `linearCrossEntropyGrad${suffix}`,
-      runs,
-      build: ({ g, f32, ids, weight }) => ({
-        y: g.linearCrossEntropyGrad(
-          f32('hidden', ['n', 4], (random) => size * random.normal()),
-          weight('head', [6, 4]),
-          ids('labels', ['n'], 6),
-          f32('dy', ['n']),
-        ),
-      }),
-    },
+    ...[0, 3].flatMap((softcap) => {
+      const capped = softcap === 0 ? suffix : ` capped${suffix}`
+      return [
+        {
+          name: `linearCrossEntropy${capped}`,
+          runs,
+          build: ({ g, f32, ids, weight }) => ({
+            y: g.linearCrossEntropy(
+              f32('hidden', ['n', 4], (random) => size * random.normal()),
+              weight('head', [6, 4]),
+              ids('labels', ['n'], 6),
+              { softcap },
+            ),
+          }),
+        },
+        {
+          name: `linearCrossEntropyGrad${capped}`,
+          runs,
+          build: ({ g, f32, ids, weight }) => ({
+            y: g.linearCrossEntropyGrad(
+              f32('hidden', ['n', 4], (random) => size * random.normal()),
+              weight('head', [6, 4]),
+              ids('labels', ['n'], 6),
+              f32('dy', ['n']),
+              { softcap },
+            ),
+          }),
+        },
+      ] satisfies EngineCase[]
+    }),
   ] satisfies EngineCase[]
 })
 

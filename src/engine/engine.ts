@@ -22,7 +22,9 @@ export interface CompileOptions {
   readonly state?: Readonly<Record<string, string>>
   /** Threads for the engine's own work. @default the machine's cores */
   readonly threads?: number
-  /** Keep times, for `timings`. An engine that cannot ignores it. */
+  /** Memory before speed: one copy of each weight, where a second one would make products faster. @default false */
+  readonly lean?: boolean
+  /** Keep times, for `profile`. An engine that cannot ignores it. */
   readonly profile?: boolean
   readonly signal?: AbortSignal
 }

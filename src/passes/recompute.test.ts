@@ -75,3 +75,28 @@ describe('recompute', () => {
     expect(numberedBlock('model.norm')).toBeUndefined()
   })
 })
+
+describe('recompute of what is cheap', () => {
+  const plain = toyTraining(6)
+  const saved = verify(recompute(plain, numberedBlock, 'cheap'))
+  const again = (op: string): number => {
+    const count = (graph: Graph): number => graph.nodes.filter((n) => n.op === op).length
+    return count(saved) - count(plain)
+  }
+
+  it('leaves every gradient as it is, bit for bit', async () => {
+    expect(await run(saved)).toEqual(await run(plain))
+  })
+
+  it('lowers what is alive at once, though less than recomputing everything', () => {
+    const [all, some, none] = [recompute(plain, numberedBlock), saved, plain].map((g) => liveBytes(g, toyDims))
+    expect(some).toBeLessThan(0.85 * (none ?? 0))
+    expect(all).toBeLessThan(some ?? 0)
+  })
+
+  it('repeats norms and activations of values that are kept, and no product or mask', () => {
+    expect(again('silu')).toBe(6)
+    expect(again('rmsNorm')).toBeGreaterThan(0)
+    expect([again('matmul'), again('lowRank'), again('softmax'), again('dropoutMask')]).toEqual([0, 0, 0, 0])
+  })
+})

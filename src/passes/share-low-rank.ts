@@ -15,22 +15,20 @@ type LowRank = NodeOf<'lowRank'>
 /** A's with more rows than this share of their width stay apart: a joined copy of them would cost memory. */
 const LARGEST_SHARE = 1 / 4
 
-/** Builds `graph` in `g` with updates of one input joined; answers what stands for each node. */
+/**
+ * Builds `graph` in `g` with updates of one input joined; answers what stands for each node. Updates are expanded, so that
+ * forward and backward share the product with A whatever becomes of its input.
+ */
 export function shareLowRank(g: Builder, graph: Graph): Map<Node, Node> {
   const groups = groupsOf(graph)
-  return rewriteInto(g, graph, (_, node, [x, , b, scale]) => {
-    const group = node.op === 'lowRank' ? groups.get(node) : undefined
-    if (node.op !== 'lowRank' || !group || !x || !b || !scale) return undefined
+  return rewriteInto(g, graph, (_, node, [x, a, b, scale]) => {
+    if (node.op !== 'lowRank' || !x || !a || !b || !scale) return undefined
+    const group = groups.get(node)
+    if (!group) return scaledProduct(g, g.matmul(x, a, { transB: true }), b, scale)
     const factors = group.map(factorOf)
-    const all = g.matmul(
-      x,
-      g.concat(
-        factors.map((a) => copied(g, a)),
-        { axis: 0 },
-      ),
-      { transB: true },
-    )
-    const ranks = factors.map((a) => Number(a.type.shape[0]))
+    const copies = factors.map((factor) => copied(g, factor))
+    const all = g.matmul(x, g.concat(copies, { axis: 0 }), { transB: true })
+    const ranks = factors.map((factor) => Number(factor.type.shape[0]))
     const at = group.indexOf(node)
     const start = ranks.slice(0, at).reduce((sum, rank) => sum + rank, 0)
     const own = g.slice(all, { axis: x.type.shape.length - 1, start, size: ranks[at] ?? 0 })

@@ -21,6 +21,7 @@ import { writeProfilePage } from './bench/profile-page.ts'
 import { SMOLLM2_135M, writeRandomModel } from './bench/random-model.ts'
 import { writeRows } from './bench/rows.ts'
 import { describeMachine } from './doctor/machine.ts'
+import { openTokenizer } from './open-for-use.ts'
 import { openConfig } from './open-model.ts'
 import type { BenchResult, BenchVariant, NoticeEvent, ProgressEvent, Stoppable } from './types.ts'
 
@@ -196,8 +197,16 @@ async function modelFolder(
     const { revision, offline } = settings
     return { folder: await baseFolder(settings.model, { revision, offline, signal }), name: settings.model }
   }
-  const config = settings.fromConfig === undefined ? SMOLLM2_135M : ((await readJson(settings.fromConfig)) as object)
+  const shape = settings.fromConfig === undefined ? SMOLLM2_135M : ((await readJson(settings.fromConfig)) as object)
+  const config = { ...shape, ...(await vocabularyFor(shape, settings)) }
   const file = settings.fromConfig ?? 'SmolLM2-135M'
   await writeRandomModel(scratch, config, modelOf(parseHfConfig(config, file)))
   return { folder: scratch, name: settings.fromConfig ?? 'random weights of SmolLM2-135M’s shape' }
+}
+
+/** Random weights know no tokenizer: they get a vocabulary in which all of its ids are. */
+async function vocabularyFor(shape: object, { data, tokenizer }: BenchSettings): Promise<{ vocab_size?: number }> {
+  if (data === undefined || tokenizer === undefined) return {}
+  const ids = (await openTokenizer(tokenizer, tokenizer))?.vocabSize ?? 0
+  return ids > Number(Reflect.get(shape, 'vocab_size')) ? { vocab_size: ids } : {}
 }

@@ -62,11 +62,12 @@ export class TrainSession {
   static async create(trained: Trained, options: SessionOptions): Promise<TrainSession> {
     const { engine, weights, threads, signal, profile } = options
     const { graph, state } = buildStep(trained, options)
-    const whole = options.recompute ? recompute(graph, trained.model.blockOf) : graph
+    const whole = recompute(graph, trained.model.blockOf, options.recompute ? 'everything' : 'cheap')
     const prepared = prepare(whole, engine.composites)
     const executable = await engine.compile(prepared, {
       weights,
       state,
+      lean: options.recompute,
       ...(threads === undefined ? {} : { threads }),
       ...(profile === undefined ? {} : { profile }),
       ...(signal === undefined ? {} : { signal }),
@@ -156,8 +157,10 @@ export class TrainSession {
   }
 
   #feeds(batch: Batch, step: number): Record<string, HostTensor> {
-    const feeds = batchTensors(batch, [this.trained.layout])
-    if (this.#drops) feeds.dropoutKeys = dropoutKeys(batch, this.#options.dropoutSeed, step)
+    const feeds = batchTensors(batch, this.trained.model, [this.trained.layout])
+    const { dropoutSeed } = this.#options
+    if (this.#drops) feeds.dropoutKeys = dropoutKeys(batch, dropoutSeed, step)
+    if (this.graph.inputs.has('stepKey')) feeds.stepKey = stepKey(dropoutSeed, step)
     return feeds
   }
 }
@@ -173,6 +176,11 @@ export function dropoutKeys(batch: Batch, seed: number, step: number): TypedTens
     hashKey(seed, high, step, place, Number(positions.data[i] ?? 0n)),
   )
   return { dtype: 'u32', shape: places.shape, data }
+}
+
+/** Key of masks that no row owns. */
+function stepKey(seed: number, step: number): TypedTensor<'u32'> {
+  return { dtype: 'u32', shape: [1], data: Uint32Array.of(hashKey(seed, Math.floor(seed / 2 ** 32), step)) }
 }
 
 const scalar = (value: number): HostTensor => f32([], [value])

@@ -40,9 +40,8 @@ function settingsFor(graph: Graph, options: CompileOptions, foldsCasts: boolean)
     // More threads than cores only wait for each other, in spinning loops: a step then takes minutes.
     threads: Math.min(options.threads ?? Number.POSITIVE_INFINITY, availableParallelism()),
     // Packed copies of the weights make products of many rows a seventh faster, and cost their size again for each way a
-    // weight is used: worth it for a training step, unless it recomputes, which asks for memory before speed.
-    sharesWeights:
-      graph.nodes.some((node) => node.op === 'barrier') || !graph.nodes.some((node) => node.phase === 'backward'),
+    // weight is used: worth it for a training step, unless memory goes before speed.
+    sharesWeights: options.lean === true || !graph.nodes.some((node) => node.phase === 'backward'),
     // Plans are kept for each set of shapes: where shapes change they only add up.
     plansMemory: !graph.nodes.some((node) => node.type.shape.some((d) => symbolsOf(d).length > 0)),
     foldsCasts,

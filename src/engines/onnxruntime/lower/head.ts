@@ -23,11 +23,15 @@ export const linearCrossEntropyGrad: Lower<'linearCrossEntropyGrad'> = (call) =>
 
 type HeadCall = LowerCall<'linearCrossEntropy'> | LowerCall<'linearCrossEntropyGrad'>
 
-/** Loss of each row, and softmax(logits)·W − W[label], the direction its gradient scales. */
+/**
+ * Loss of each row, and softmax(logits)·W − W[label], the direction its gradient scales. With a cap c logits are
+ * c·tanh(logits / c), and each one's share of the direction is multiplied by the derivative 1 − tanh².
+ */
 function headPass(call: HeadCall, withDirection: boolean): { loss: string; direction: string } {
   const { e } = call
   const [hidden, weight, labels] = [input(call, 0), input(call, 1), input(call, 2)]
-  const key = `head pass ${hidden} ${weight} ${labels}`
+  const { softcap } = call.node.params
+  const key = `head pass ${hidden} ${weight} ${labels} ${softcap}`
   const loss = e.known(`${key} loss`)
   const direction = e.known(`${key} direction`)
   if (loss !== undefined && (direction !== undefined || !withDirection)) return { loss, direction: direction ?? '' }
@@ -39,25 +43,37 @@ function headPass(call: HeadCall, withDirection: boolean): { loss: string; direc
   const chunks: string[] = []
   for (let i = 0; i < CHUNKS; i++) {
     const part = sliceRows(e, hidden, rows, i)
-    const logits = e.contrib('FusedMatMul', [part, weight], { transB: 1 })
+    const alpha = { float: softcap === 0 ? 1 : 1 / softcap }
+    const raw = e.contrib('FusedMatMul', [part, weight], { transB: 1, alpha })
+    const bent = softcap === 0 ? undefined : e.op('Tanh', [raw])
+    const logits = bent === undefined ? raw : e.op('Mul', [bent, e.f32(softcap)])
     const weights = e.op('Softmax', [logits], { axis: -1 })
     // The largest softmax weight is exp(max − logsumexp), so logsumexp = max − log of it.
     const top = e.op('ReduceMax', [weights, e.i64(-1)], { keepdims: 1 })
     const largest = e.op('ReduceMax', [logits, e.i64(-1)], { keepdims: 1 })
     const logSum = e.op('Sub', [largest, e.op('Log', [top])])
-    chunks.push(withDirection ? e.op('Concat', [e.op('MatMul', [weights, weight]), logSum], { axis: 1 }) : logSum)
+    const shares = bent === undefined ? weights : e.op('Mul', [weights, slope(e, bent)])
+    chunks.push(withDirection ? e.op('Concat', [e.op('MatMul', [shares, weight]), logSum], { axis: 1 }) : logSum)
   }
   const joined = e.op('Concat', chunks, { axis: 0 })
   const columns = (from: number, to: number): string => e.op('Slice', [joined, e.i64(from), e.i64(to), e.i64(1)])
-  const own = e.op('ReduceSum', [e.op('Mul', [hidden, target]), e.i64(-1)], { keepdims: 0 })
+  const product = e.op('ReduceSum', [e.op('Mul', [hidden, target]), e.i64(-1)], { keepdims: 0 })
+  const bent = softcap === 0 ? undefined : e.op('Tanh', [e.op('Mul', [product, e.f32(1 / softcap)])])
+  const own = bent === undefined ? product : e.op('Mul', [bent, e.f32(softcap)])
+  const pull = bent === undefined ? target : e.op('Mul', [target, e.op('Unsqueeze', [slope(e, bent), e.i64(-1)])])
   const logSum = e.op('Squeeze', [withDirection ? columns(width, width + 1) : joined, e.i64(-1)])
   const out = {
     loss: e.op('Sub', [logSum, own]),
-    direction: withDirection ? e.op('Sub', [columns(0, width), target]) : '',
+    direction: withDirection ? e.op('Sub', [columns(0, width), pull]) : '',
   }
   e.once(`${key} loss`, () => out.loss)
   if (withDirection) e.once(`${key} direction`, () => out.direction)
   return out
+}
+
+/** 1 − tanh². */
+function slope(e: Emitter, tanh: string): string {
+  return e.op('Sub', [e.f32(1), e.op('Mul', [tanh, tanh])])
 }
 
 function sliceRows(e: Emitter, x: string, rows: number | string, chunk: number): string {
