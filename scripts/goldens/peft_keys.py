@@ -2,7 +2,7 @@
 
 usage: python peft_keys.py test/goldens/peft/keys.json   (peft 0.21.2, transformers 5.24, torch 2.15)
 """
-import json, sys, tempfile, warnings
+import copy, json, sys, tempfile, warnings
 import peft, torch, transformers as T
 from safetensors import safe_open
 from transformers.pytorch_utils import Conv1D
@@ -55,6 +55,25 @@ C = [  # model, LoraConfig arguments
     ('llama', dict(target_modules=['q_proj'], modules_to_save=['embed_tokens'], trainable_token_indices={'embed_tokens': [1]})), ('llama', dict(target_modules=['q_proj'], modules_to_save=['lm_head'], trainable_token_indices=[1])), ('llama', dict(target_modules=['q_proj'], trainable_token_indices={'nope': [1]})), ('llama', dict(target_modules=['q_proj'], trainable_token_indices=[99])), ('llama', dict(target_modules=['q_proj', 'lm_head'], trainable_token_indices=[5])), ('gpt2', dict(target_modules=['c_attn'], trainable_token_indices={'wte': [1, 2], 'wpe': [0]})),
     ('llama-tied', dict(target_modules=['q_proj', 'lm_head'], trainable_token_indices=[5])), ('llama-tied', dict(target_modules=['q_proj'], modules_to_save=['lm_head'], trainable_token_indices=[5])), ('llama-tied', dict(target_modules=['q_proj'], trainable_token_indices={'embed_tokens': [5]})),
     ('llama', dict(target_modules=['q_proj'], trainable_token_indices=[])), ('llama-bias', dict(target_modules=['q_proj'], trainable_token_indices=[7], bias='all')), ('llama-tied', dict(target_modules='all-linear', trainable_token_indices=[7], modules_to_save=['norm'])),
+    # parameters
+    *[(m, dict(target_modules=[], target_parameters=names, **more)) for m, names, more in [
+        ('llama', ['q_proj.weight'], {}), ('llama', ['model.layers.0.mlp.up_proj.weight', 'lm_head.weight', 'nope.weight'], {}), ('llama', ['q_proj.weight', 'layers.1.self_attn.q_proj.weight'], {}), ('llama-tied', ['embed_tokens.weight', 'lm_head.weight'], {}), ('gpt2', ['c_attn.weight', 'wte.weight', 'mlp.c_proj.weight'], {}),
+        ('llama', ['weight'], {}), ('llama', ['norm.weight'], {}), ('llama-bias', ['q_proj.bias'], {}), ('llama', ['q_proj'], {}), ('llama', ['nope.weight'], {}), ('llama', [], {}),
+        ('llama', ['q_proj.weight'], dict(lora_dropout=0.1)), ('llama', ['q_proj.weight'], dict(use_dora=True)), ('llama', ['q_proj.weight'], dict(lora_bias=True)), ('llama', ['q_proj.weight'], dict(fan_in_fan_out=True)), ('llama', ['q_proj.weight'], dict(alora_invocation_tokens=[1])),
+        ('llama-bias', ['q_proj.weight'], dict(bias='all')), ('llama-bias', ['q_proj.weight'], dict(bias='lora_only')), ('llama', ['q_proj.weight'], dict(modules_to_save=['lm_head'])), ('llama', ['q_proj.weight'], dict(exclude_modules=['q_proj'])), ('llama', ['q_proj.weight'], dict(layers_to_transform=[0])),
+        ('llama', ['q_proj.weight', 'v_proj.weight'], dict(rank_pattern={'q_proj': 2, 'v_proj.weight': 3}, alpha_pattern={'layers.1.self_attn.v_proj.weight': 5}, use_rslora=True)), ('llama', ['embed_tokens.weight'], dict(trainable_token_indices=[1])),
+    ]],
+    ('llama', dict(target_parameters=['o_proj.weight'])), ('llama', dict(target_parameters=['q_proj.weight'])), ('llama', dict(target_modules=['v_proj'], target_parameters=['o_proj.weight'])), ('llama', dict(target_modules=['nope'], target_parameters=['o_proj.weight'])), ('llama', dict(target_modules=['v_proj'], target_parameters=['nope.weight'])), ('llama', dict(target_modules='all-linear', target_parameters=['lm_head.weight'])), ('gpt2', dict(target_modules=['c_fc'], target_parameters=['c_attn.weight'])),
+    # tied embeddings
+    *[(m, dict(ensure_weight_tying=True, **more)) for m, more in [
+        *[('llama-tied', dict(target_modules=t)) for t in (['embed_tokens'], ['lm_head'], ['embed_tokens', 'lm_head', 'q_proj'], ['model.embed_tokens', 'q_proj'], r'.*(embed_tokens|q_proj)', r'lm_head|.*q_proj', ['q_proj'], 'all-linear')],
+        *[('llama-tied', dict(target_modules=['q_proj'], modules_to_save=m)) for m in (['embed_tokens'], ['lm_head'], ['embed_tokens', 'lm_head', 'norm'], ['norm'])],
+        *[('llama-tied', dict(target_modules=['q_proj'], trainable_token_indices=t)) for t in ([5, 17], {'embed_tokens': [1, 2], 'lm_head': [1, 2]}, {'embed_tokens': [1], 'lm_head': [2]}, {'lm_head': [4]})],
+        ('llama', dict(target_modules=['embed_tokens', 'q_proj'])), ('llama', dict(target_modules=['q_proj'], modules_to_save=['lm_head'])), ('gpt2', dict(target_modules=['lm_head', 'c_attn'])), ('gpt2', dict(target_modules=['wte', 'c_attn'])), ('gpt2', dict(target_modules=['c_attn'], modules_to_save=['lm_head'])), ('qwen2', dict(target_modules=['embed_tokens'], r=3, lora_alpha=6, use_rslora=True)),
+        ('llama-tied', dict(target_modules=['embed_tokens', 'q_proj'], rank_pattern={'lm_head': 3})), ('llama-tied', dict(target_modules=['embed_tokens', 'q_proj'], alpha_pattern={'lm_head': 3})), ('llama-tied', dict(target_modules=['embed_tokens', 'q_proj'], use_dora=True)), ('llama-tied', dict(target_modules=['embed_tokens', 'q_proj'], modules_to_save=['lm_head'])), ('llama-tied', dict(target_modules=['embed_tokens', 'q_proj'], exclude_modules=['lm_head'])), ('llama-tied', dict(target_modules=['embed_tokens', 'q_proj'], layers_to_transform=[0])),
+    ]],
+    # activated
+    ('llama', dict(target_modules=['q_proj', 'lm_head'], alora_invocation_tokens=[1, 2])), ('gpt2', dict(target_modules=['c_attn'], alora_invocation_tokens=[1])), ('llama', dict(target_modules=['embed_tokens'], alora_invocation_tokens=[1])), ('llama', dict(target_modules=['q_proj'], alora_invocation_tokens=[1], use_dora=True)),
 ]
 def table(m):
     tied = {p.data_ptr(): n for n, p in m.named_parameters()}
@@ -76,9 +95,9 @@ def fresh(name): torch.manual_seed(0); return T.AutoModelForCausalLM.from_config
 tables = {n: table(fresh(n)) for n in MODELS}
 cases = []
 for name, k in C:
-    row = {'model': name, 'config': {kk: v for kk, v in k.items()}}
+    row = {'model': name, 'config': copy.deepcopy(k)}  # PEFT writes into lists it is given
     try:
-        m = fresh(name); pm = peft.get_peft_model(m, peft.LoraConfig(task_type='CAUSAL_LM', **{**k}))
+        m = fresh(name); pm = peft.get_peft_model(m, peft.LoraConfig(task_type='CAUSAL_LM', **copy.deepcopy(k)))
         with tempfile.TemporaryDirectory() as d:
             pm.save_pretrained(d)
             with safe_open(d + '/adapter_model.safetensors', 'pt') as f: row['keys'] = {kk: f.get_slice(kk).get_shape() for kk in sorted(f.keys())}

@@ -19,6 +19,8 @@ export interface AdapterTensor {
   readonly trained: boolean
   /** Id of the tensor whose values PEFT writes once more under this key. */
   readonly sameAs?: string
+  /** It is those values transposed: the factors of a tied head. */
+  readonly transposed?: boolean
 }
 
 /** Rows of an embedding that are trained. */
@@ -40,6 +42,8 @@ export interface AdapterLayout {
   readonly savedConfig: SavedConfig
   /** The adapter's updates act from the last occurrence of these tokens on (aLoRA); absent where they always act. */
   readonly invocation?: readonly number[] | undefined
+  /** Head and embedding share what is trained of them (ensure_weight_tying). */
+  readonly tiesHeads?: boolean | undefined
   /** Things that a person should be told; none stops the adapter from working. */
   readonly notes: readonly string[]
 }
@@ -47,6 +51,8 @@ export interface AdapterLayout {
 export interface SavedConfig {
   readonly target_modules: string | readonly string[]
   readonly fan_in_fan_out: boolean
+  /** Only where the embedding has taken the place of a head tied to it. */
+  readonly modules_to_save?: readonly string[] | null
   /** Only where the layers have gone into `target_modules`. */
   readonly layers_to_transform?: null
   readonly layers_pattern?: null

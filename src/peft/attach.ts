@@ -4,12 +4,12 @@
  */
 import type { Builder } from '../graph/builder.ts'
 import type { Node } from '../graph/types.ts'
-import { dropoutFactors, type Layer, type Wiring } from '../models/net.ts'
+import { dropoutFactors, type Layer, leads, type Wiring } from '../models/net.ts'
 import type { AdapterLayout, AdapterTensor, TokenRows } from './adapter-layout.ts'
 import { idAt } from './method.ts'
 
 /** What a graph needs to know of an adapter. */
-export type AttachedLayout = Pick<AdapterLayout, 'sites' | 'tensors' | 'tokens' | 'invocation'>
+export type AttachedLayout = Pick<AdapterLayout, 'sites' | 'tensors' | 'tokens' | 'invocation' | 'tiesHeads'>
 
 /** What sits on the base: an adapter, or (for full fine-tuning) trained copies of everything. */
 export interface Attached {
@@ -33,11 +33,14 @@ export interface ByToken {
   readonly rows: Node
 }
 
-/** Keys of dropout masks. */
-export type DropoutKeys = ByToken
+/** Keys of dropout masks, and one for what the whole step shares. */
+export interface DropoutKeys extends ByToken {
+  readonly step?: Node | undefined
+}
 
-/** The one of the two that meets `x`. */
-const meeting = ({ tokens, rows }: ByToken, x: Node): Node => (x.type.shape.length === 3 ? tokens : rows)
+/** The one that meets `x`, by its first extents. */
+const meeting = ({ tokens, rows, step }: DropoutKeys, x: Node): Node =>
+  [tokens, rows].find((keys) => leads(keys, x)) ?? step ?? rows
 
 /** Wires adapters onto frozen weights. */
 export function attach(
@@ -50,7 +53,8 @@ export function attach(
   return {
     base(name, shape, sharedWith) {
       for (const { replaced, adapter } of bound) {
-        const tensor = replaced.get(name) ?? (adapter.followsTies && sharedWith ? replaced.get(sharedWith) : undefined)
+        const follows = adapter.followsTies || adapter.layout.tiesHeads
+        const tensor = replaced.get(name) ?? (follows && sharedWith ? replaced.get(sharedWith) : undefined)
         if (tensor) return adapter.parameter(tensor)
       }
       return frozen(sharedWith ?? name, shape)
@@ -80,7 +84,7 @@ function bind(adapter: Attached): Bound {
     replaced: new Map(
       own.filter((t) => t.role === 'saved' || t.role === 'bias').map((t) => [`${t.module}.${t.parameter}`, t]),
     ),
-    byId: new Map(own.map((t) => [t.id, t])),
+    byId: new Map(tensors.filter((t) => t.trained).map((t) => [t.id, t])),
     touches: new Set([...sites.map((s) => s.path), ...tokens.flatMap((t) => [t.module, ...t.tied])]),
   }
 }
@@ -91,7 +95,9 @@ function adaptLayer(g: Builder, bound: Bound, layer: Layer, x: Node, y: Node, ke
   const parameter = (id: string): Node => {
     const tensor = byId.get(id)
     if (!tensor) throw new Error(`internal: the adapter has no tensor ${id}`)
-    return adapter.parameter(tensor)
+    if (tensor.sameAs === undefined) return adapter.parameter(tensor)
+    const shared = parameter(tensor.sameAs)
+    return tensor.transposed ? g.transpose(shared, { perm: [1, 0] }) : shared
   }
   const rows = adapter.layout.tokens.find((t) => t.module === path || t.tied.includes(path))
   if (rows) return replaceRows({ g, layer, x, y, rows, values: parameter(rows.id) })

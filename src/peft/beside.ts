@@ -115,6 +115,7 @@ export function tokenRows(
   const chosen = Object.entries(wanted).map(([name, indices]) => ({ name, indices, found: find(modules, name) }))
   const tiedNames = chosen.filter(({ found }) => found.some((m) => m === input || m.tiedTo === input?.path))
   const agree = tiedNames.every(({ indices }) => String(indices) === String(tiedNames[0]?.indices))
+  if (options.ensure_weight_tying && tiedNames.length > 1 && !agree) throw partedTokens(tiedNames)
   const rows: TokenRows[] = []
   for (const { name, indices, found } of chosen) {
     if (agree && tiedNames.length > 1 && followers.includes(name)) continue // follows the embedding
@@ -126,6 +127,13 @@ export function tokenRows(
     }
   }
   return rows
+}
+
+function partedTokens(asked: readonly { name: string; indices: readonly number[] }[]): LowrankError {
+  const each = asked.map(({ name, indices }) => `${name} ${JSON.stringify(indices)}`).join(' and ')
+  return new LowrankError('config', `ensure_weight_tying: tied modules cannot train different tokens, ${each}`, {
+    field: FIELD,
+  })
 }
 
 function isIndexList(asked: NonNullable<LayoutOptions['trainable_token_indices']>): asked is readonly number[] {

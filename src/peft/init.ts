@@ -19,7 +19,9 @@ export async function initAdapter(
   base: ReadBase,
 ): Promise<Map<string, TypedTensor<'f32'>>> {
   const values = new Map<string, TypedTensor<'f32'>>()
+  const twins = new Set(layout.tensors.flatMap(({ id, sameAs }) => (sameAs === undefined ? [] : [id])))
   for (const site of layout.sites) {
+    if (Object.values(site.ids).some((id) => twins.has(id))) continue // a tied head has the embedding's
     const started = Object.entries(await site.method.start(site, options, base))
     for (const [name, value] of started) values.set(idAt(site, name), value)
   }

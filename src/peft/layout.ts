@@ -4,15 +4,17 @@
  * Must not know tensor values, graphs or files.
  */
 
-import type { ModuleInfo, SiteModule } from '../models/modules.ts'
+import { isSite, type ModuleInfo, type SiteModule } from '../models/modules.ts'
 import { LowrankError } from '../support/errors.ts'
 import type { AdapterLayout, AdapterTensor, SavedConfig } from './adapter-layout.ts'
 import { biasTensors, savedModules, savedTensors, tokenRows, tokenTensors } from './beside.ts'
 import type { AdapterSite, LayoutOptions, Method, SitePlan } from './method.ts'
+import { loraParameter } from './methods/lora-parameter.ts'
 import { methodOf } from './methods/registry.ts'
 import { pythonFullMatch, pythonMatch } from './python-regex.ts'
 import { describeMisses } from './target-report.ts'
 import { resolveTargets, type TargetResolution } from './targets.ts'
+import { EMBEDDING_NAMES, refuseTiedTargets, type Tying, tiedCopies, tiedSite, tyingOf } from './tying.ts'
 
 export type { AdapterLayout, AdapterTensor, SavedConfig, TokenRows } from './adapter-layout.ts'
 export type { AdapterSite, LayoutOptions, TensorRole } from './method.ts'
@@ -31,23 +33,22 @@ export interface LayoutContext {
  */
 export function layoutAdapter(
   modules: readonly ModuleInfo[],
-  options: LayoutOptions,
+  given: LayoutOptions,
   context: LayoutContext = {},
 ): AdapterLayout {
-  const method = context.method ?? methodOf(options.peft_type)
+  const tying = tyingOf(modules, given)
+  const { options } = tying
   const targets = resolveTargets(modules, options, context.modelType)
-  const planned = targets.sites.map((module) => {
-    const plan = method.plan(module, options, context.loaded ?? false)
-    return { plan, site: siteOf(method, module, plan) }
-  })
+  const planned = planSites(modules, targets, tying, context)
   const sites = planned.map(({ site }) => site)
-  const notes = [...describeMisses(targets), ...planned.flatMap(({ plan }) => plan.notes ?? [])]
+  refuseTiedTargets(tying, sites)
   const saved = savedModules(modules, options, sites)
   const tokens = tokenRows(modules, options, sites, saved.modules)
   const tensors = [
-    ...planned.flatMap(({ site, plan }) => siteTensors(site, plan)),
+    ...planned.flatMap((one) => one.tensors),
     ...biasTensors(modules, options.bias ?? 'none', sites, saved.modules),
     ...savedTensors(saved.modules, options.bias === 'all'),
+    ...(tying.shares === 'copy' ? tiedCopies(tying) : []),
     ...tokenTensors(tokens, modules),
     ...embeddingCopies(modules, options, targets, sites),
   ]
@@ -56,16 +57,70 @@ export function layoutAdapter(
     tensors,
     tokens,
     targets,
-    savedConfig: savedConfig(targets, options),
+    savedConfig: savedConfig(targets, tying),
     invocation: invocationOf(modules, options, sites),
-    notes: [...notes, ...saved.notes],
+    tiesHeads: tying.shares !== undefined,
+    notes: [...tying.notes, ...describeMisses(targets), ...planned.flatMap(({ notes }) => notes), ...saved.notes],
   }
 }
 
-function savedConfig({ sites, savedTargets, layersApplied }: TargetResolution, options: LayoutOptions): SavedConfig {
-  const linear = sites.filter((site) => site.kind !== 'embedding').at(-1)
+interface PlannedSite {
+  readonly site: AdapterSite
+  readonly tensors: readonly AdapterTensor[]
+  readonly notes: readonly string[]
+}
+
+/** Every site in the order of the model: modules by their method, parameters, heads that share the embedding's factors. */
+function planSites(
+  modules: readonly ModuleInfo[],
+  { sites, parameterSites }: TargetResolution,
+  { options, shares, embedding, heads }: Tying,
+  { method = methodOf(options.peft_type), loaded = false }: LayoutContext,
+): PlannedSite[] {
+  const plan = (module: SiteModule, how: Method): PlannedSite => {
+    const made = how.plan(module, options, loaded)
+    const site = siteOf(how, module, made)
+    return { site, tensors: siteTensors(site, made), notes: made.notes ?? [] }
+  }
+  const tied = shares === 'factors' ? heads.filter(isSite) : []
+  const planned = [
+    ...sites.filter((module) => !tied.some(({ path }) => path === module.path)).map((module) => plan(module, method)),
+    ...parameterSites.map((module) => plan(module, loraParameter)),
+  ]
+  const conv1d = parameterSites.length > 0 && sites.find(({ kind }) => kind === 'conv1d')
+  if (conv1d) throw besideConv1d(conv1d)
+  const source = planned.find(({ site }) => site.path === embedding?.path)?.site
+  if (tied.length > 0 && !source)
+    throw new LowrankError(
+      'config',
+      `ensure_weight_tying: ${embedding?.path} gets no adapter that a head could share`,
+      {
+        field: 'ensure_weight_tying',
+      },
+    )
+  for (const head of source ? tied : []) {
+    const { site, tensors, notes } = plan(head, method)
+    if (source) planned.push({ ...tiedSite(source, site, tensors), notes })
+  }
+  const order = new Map(modules.map(({ path }, i) => [path, i]))
+  return planned.sort((a, b) => (order.get(a.site.path) ?? 0) - (order.get(b.site.path) ?? 0))
+}
+
+/** PEFT sets fan_in_fan_out for a Conv1D, and then refuses its own config for the parameters. */
+function besideConv1d({ path }: SiteModule): LowrankError {
+  const message = `target_parameters: cannot be used with a Conv1D among target_modules, which ${path} is`
+  return new LowrankError('config', message, { field: 'target_parameters', suggestion: `name ${path}.weight instead` })
+}
+
+function savedConfig(
+  { sites, savedTargets, layersApplied }: TargetResolution,
+  { options, shares, heads }: Tying,
+): SavedConfig {
+  // PEFT sets fan_in_fan_out at each layer it wraps, tied heads last: the last one is saved.
+  const linear = [...sites, ...(shares === 'factors' ? heads : [])].filter(({ kind }) => kind !== 'embedding').at(-1)
   return {
     target_modules: savedTargets,
+    ...(shares === 'copy' ? { modules_to_save: options.modules_to_save ?? null } : {}),
     fan_in_fan_out: linear ? linear.kind === 'conv1d' : (options.fan_in_fan_out ?? false),
     ...(layersApplied ? { layers_to_transform: null, layers_pattern: null } : {}),
   }
@@ -106,9 +161,6 @@ function siteTensors({ path: module, ids }: AdapterSite, { tensors }: SitePlan):
     trained: true,
   }))
 }
-
-/** Names PEFT knows embeddings by (EMBEDDING_LAYER_NAMES). */
-const EMBEDDING_NAMES = ['embed_tokens', 'lm_head']
 
 /** PEFT writes the whole base embedding or head beside its LoRA when a target names it by its short name. */
 function embeddingCopies(

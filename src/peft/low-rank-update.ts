@@ -46,15 +46,22 @@ export function rowFactors(transposed: boolean, a: HostTensor, b: HostTensor, na
     rows: inFeatures,
     columns: outFeatures,
     rank,
-    left: transpose(aValues, rank, inFeatures),
-    right: transpose(bValues, outFeatures, rank),
+    left: flip(aValues, rank, inFeatures),
+    right: flip(bValues, outFeatures, rank),
   }
 }
 
-function transpose(values: Float32Array, rows: number, columns: number): Float32Array {
+function flip(values: Float32Array, rows: number, columns: number): Float32Array {
   const out = new Float32Array(values.length)
   for (let i = 0; i < rows; i++) for (let j = 0; j < columns; j++) out[j * rows + i] = values[i * columns + j] ?? 0
   return out
+}
+
+/** A matrix transposed, as f32. */
+export function transpose(value: HostTensor, name: string): TypedTensor<'f32'> {
+  const [rows = 0, columns = 0] = value.shape
+  invariant(value.shape.length === 2, `${name} is [${value.shape}], not a matrix`)
+  return tensor('f32', [columns, rows], flip(asF32(value, name), rows, columns))
 }
 
 /** Calls `use(row, i)` with scale · (left · right) for each row i, summed in f64. The row's array is used again. */

@@ -7,6 +7,7 @@ import type { ModuleInfo } from '../models/modules.ts'
 import { LowrankError } from '../support/errors.ts'
 import type { HostTensor } from '../tensor/host-tensor.ts'
 import type { AdapterLayout, AdapterTensor } from './adapter-layout.ts'
+import { tensorValue } from './adapter-tensors.ts'
 import { asF32, storeLike } from './low-rank-update.ts'
 import { checkFinite, mergeBias, mergeSite, replaceRows, type SiteUpdate } from './merge.ts'
 import { idAt } from './method.ts'
@@ -14,7 +15,7 @@ import { idAt } from './method.ts'
 /** An adapter to merge. */
 export interface MergeAdapter {
   readonly name: string
-  readonly layout: Pick<AdapterLayout, 'sites' | 'tensors' | 'tokens' | 'invocation'>
+  readonly layout: Pick<AdapterLayout, 'sites' | 'tensors' | 'tokens' | 'invocation' | 'tiesHeads'>
   /** Its trained tensors by id. */
   readonly values: ReadonlyMap<string, HostTensor>
   /** Multiplies the scale of its updates; what it replaces (modules_to_save, biases, tokens) is taken as it is. @default 1 */
@@ -69,6 +70,7 @@ function cannotMerge(adapter: string): LowrankError {
 /** Whether a tied head and its embedding end up with different weights. */
 function parts(head: ModuleInfo, embedding: ModuleInfo, adapters: readonly MergeAdapter[]): boolean {
   return adapters.some(({ layout }) => {
+    if (layout.tiesHeads) return false
     const changed = layout.tensors.some(
       (t) =>
         (t.module === head.path || t.module === embedding.path) &&
@@ -90,6 +92,7 @@ function mergedParameter(
 ): MergedTensor[] {
   const isWeight = parameter === 'weight'
   const { path, tiedTo } = module
+  if (isWeight && tiedTo !== undefined && !apart) return [] // the embedding's is the head's
   const updates = adapters.flatMap((adapter) => updateAt(module, adapter))
   if (isWeight && !module.parameters.some(({ name }) => name === 'bias')) mergeBias({ path }, updates, 1) // refuses lora_bias
   const replacement = replacementOf(module, parameter, adapters)
@@ -110,7 +113,10 @@ function mergedParameter(
 function updateAt(module: ModuleInfo, { name, layout, values, weight = 1 }: MergeAdapter): SiteUpdate[] {
   const site = layout.sites.find(({ path }) => path === module.path)
   if (!site) return []
-  const update = site.method.update?.(site, (tensor) => tensorOf(values, idAt(site, tensor), name))
+  const update = site.method.update?.(site, (short) => {
+    const id = idAt(site, short)
+    return tensorOf(values, layout.tensors.find((tensor) => tensor.id === id) ?? { id }, name)
+  })
   if (!update)
     throw new LowrankError('unsupported', `adapter ${name}: ${site.method.type} cannot be merged into a base`, {
       field: 'peft_type',
@@ -139,9 +145,12 @@ function replacementOf(
 ): Replacement | undefined {
   const found = adapters.flatMap(({ name, layout, values }) =>
     layout.tensors
-      .filter((t) => t.module === module.path && t.parameter === parameter && t.trained && !t.sameAs)
+      .filter(
+        (t) => t.module === module.path && t.parameter === parameter && t.trained && (!t.sameAs || layout.tiesHeads),
+      )
       .filter((t) => t.role === 'saved' || t.role === 'bias')
-      .map((tensor) => ({ adapter: name, tensor, value: tensorOf(values, tensor.id, name) })),
+      .filter((t, i, all) => all.findIndex(({ parameter }) => parameter === t.parameter) === i)
+      .map((tensor) => ({ adapter: name, tensor, value: tensorOf(values, tensor, name) })),
   )
   const [first, second] = found
   if (first && second)
@@ -183,13 +192,17 @@ function rowsAt(
             )
           taken.set(index, name)
         }
-        return { indices, values: tensorOf(values, id, name) }
+        return { indices, values: tensorOf(values, { id }, name) }
       }),
   )
 }
 
-function tensorOf(values: ReadonlyMap<string, HostTensor>, id: string, adapter: string): HostTensor {
-  const value = values.get(id)
-  if (!value) throw new LowrankError('missing', `adapter ${adapter} has no tensor ${id}`, { field: id })
+function tensorOf(
+  values: ReadonlyMap<string, HostTensor>,
+  tensor: Pick<AdapterTensor, 'id' | 'sameAs' | 'transposed'>,
+  adapter: string,
+): HostTensor {
+  const value = tensorValue(tensor, values)
+  if (!value) throw new LowrankError('missing', `adapter ${adapter} has no tensor ${tensor.id}`, { field: tensor.id })
   return value
 }

@@ -7,6 +7,8 @@ import { pythonFullMatch, pythonMatch } from './python-regex.ts'
 /** The fields of a LoraConfig that choose modules, as adapter_config.json spells them. */
 export interface TargetOptions {
   readonly target_modules?: string | readonly string[] | null | undefined
+  /** Parameters, by full name or its end. */
+  readonly target_parameters?: readonly string[] | null | undefined
   readonly exclude_modules?: string | readonly string[] | null | undefined
   readonly layers_to_transform?: number | readonly number[] | null | undefined
   readonly layers_pattern?: string | readonly string[] | null | undefined

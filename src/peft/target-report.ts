@@ -27,6 +27,11 @@ export interface Misses {
   readonly unmatchedLayers: readonly number[]
 }
 
+export interface AllMisses extends Misses {
+  readonly unmatchedParameters: readonly TargetMiss[]
+  readonly unmatchedPatterns: readonly PatternMiss[]
+}
+
 /** Entries that do nothing. `matched` are the targeted paths. */
 export function targetMisses(
   modules: readonly ModuleInfo[],
@@ -78,8 +83,10 @@ export function throwNoTarget(
   modules: readonly ModuleInfo[],
   options: TargetOptions,
   excluded: readonly string[],
+  parameters: readonly TargetMiss[] = [],
 ): never {
   const targets = options.target_modules ?? []
+  if (parameters.length > 0 && targets.length === 0) throw noParameter(parameters)
   const wanted = typeof targets === 'string' ? targets : targets.join(', ')
   const unrestricted = allPaths(modules).filter((path) => checkTarget({ target_modules: targets }, path) === 'match')
   const dropped = unrestricted.filter((path) => excluded.includes(path))
@@ -102,11 +109,18 @@ export function throwNoTarget(
   )
 }
 
+function noParameter(misses: readonly TargetMiss[]): LowrankError {
+  const close = [...new Set(misses.flatMap((miss) => miss.nearest))]
+  const message = `target_parameters: ${misses.map(({ name }) => name).join(', ')} matches no parameter of this model`
+  return new LowrankError('missing', message, { field: 'target_parameters', suggestion: close.join(', ') || undefined })
+}
+
 /** One line for each entry that does nothing, for a person to read. Empty when every entry is used. */
-export function describeMisses(report: Misses & { readonly unmatchedPatterns: readonly PatternMiss[] }): string[] {
+export function describeMisses(report: AllMisses): string[] {
   const hint = (miss: TargetMiss): string => (miss.nearest.length > 0 ? ` (nearest: ${miss.nearest.join(', ')})` : '')
   return [
     ...report.unmatchedTargets.map((miss) => `target_modules: ${miss.name} matches no module${hint(miss)}`),
+    ...report.unmatchedParameters.map((miss) => `target_parameters: ${miss.name} matches no parameter${hint(miss)}`),
     ...report.unmatchedExcludes.map((miss) => `exclude_modules: ${miss.name} excludes nothing${hint(miss)}`),
     ...report.unmatchedLayers.map((index) => `layers_to_transform: no targeted module is in layer ${index}`),
     ...report.unmatchedPatterns.map((miss) => `${miss.field}: ${miss.name} matches no targeted module${hint(miss)}`),

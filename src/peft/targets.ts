@@ -7,6 +7,7 @@
 import { allPaths, isSite, type ModuleInfo, type SiteModule } from '../models/modules.ts'
 import { LowrankError } from '../support/errors.ts'
 import { condenseTargets } from './minimal-targets.ts'
+import { parameterTargets } from './parameter-targets.ts'
 import { checkTarget, inLayers, type TargetOptions } from './target-match.ts'
 import {
   listSome,
@@ -20,6 +21,8 @@ import {
 export interface TargetResolution {
   /** Sites in definition order. */
   readonly sites: readonly SiteModule[]
+  /** Modules whose weight `target_parameters` names. */
+  readonly parameterSites: readonly SiteModule[]
   /** What `target_modules` reads after PEFT has seen the model: `all-linear` expanded, long lists condensed. */
   readonly savedTargets: string | readonly string[]
   /**
@@ -35,6 +38,8 @@ export interface TargetResolution {
   readonly unmatchedExcludes: readonly TargetMiss[]
   /** Indices of `layers_to_transform` that no targeted module has. */
   readonly unmatchedLayers: readonly number[]
+  /** Entries of `target_parameters` that name no parameter. */
+  readonly unmatchedParameters: readonly TargetMiss[]
   /** Keys of `rank_pattern` and `alpha_pattern` that no targeted module matches. */
   readonly unmatchedPatterns: readonly PatternMiss[]
 }
@@ -59,7 +64,8 @@ export function resolveTargets(
 ): TargetResolution {
   checkFields(options)
   const paths = allPaths(modules)
-  const asked = options.target_modules ?? defaultTargets(modelType)
+  const parameterNames = options.target_parameters ?? []
+  const asked = options.target_modules ?? defaultTargets(modelType, parameterNames.length > 0)
   const layersApplied = isAllLinear(asked) && (options.layers_to_transform ?? null) !== null
   const targets = expandTargets(modules, asked, options, paths)
   const unlayered = layersApplied ? { layers_to_transform: null, layers_pattern: null } : {}
@@ -68,19 +74,25 @@ export function resolveTargets(
   const matched = verdicts.filter((v) => v.verdict === 'match').map((v) => v.path)
   const excluded = verdicts.filter((v) => v.verdict === 'excluded').map((v) => v.path)
   const sites = sitesOf(modules, matched)
-  if (sites.length === 0 && layersApplied) {
+  const parameters = parameterTargets(modules, parameterNames, sites)
+  if (sites.length + parameters.sites.length === 0 && layersApplied) {
     const layers = JSON.stringify(options.layers_to_transform)
     const message = `layers_to_transform: the model has no linear layer in layers ${layers}`
     throw new LowrankError('config', message, { field: 'layers_to_transform' })
   }
-  if (sites.length === 0) throwNoTarget(modules, expanded, excluded)
+  if (sites.length + parameters.sites.length === 0) throwNoTarget(modules, expanded, excluded, parameters.unmatched)
   return {
     sites,
+    parameterSites: parameters.sites,
+    unmatchedParameters: parameters.unmatched,
     savedTargets: targets,
     layersApplied,
     excluded: excluded.filter((path) => checkTarget({ target_modules: targets }, path) === 'match'),
     ...targetMisses(modules, paths, { ...options, target_modules: targets }, matched),
-    unmatchedPatterns: patternMisses(modules, options, matched),
+    unmatchedPatterns: patternMisses(modules, options, [
+      ...matched,
+      ...parameters.sites.map(({ path }) => `${path}.weight`),
+    ]),
   }
 }
 
@@ -100,9 +112,10 @@ function checkFields(options: TargetOptions): void {
   if (Array.isArray(targets) && targets.includes('')) fail('target_modules', 'holds an empty name')
 }
 
-function defaultTargets(modelType: string | undefined): readonly string[] {
+function defaultTargets(modelType: string | undefined, hasParameters: boolean): readonly string[] {
   const targets = modelType === undefined ? undefined : DEFAULT_TARGETS[modelType]
   if (targets) return targets
+  if (hasParameters) return []
   throw new LowrankError('config', `target_modules: is not set, and there is no default for model_type ${modelType}`, {
     field: 'target_modules',
     suggestion: 'all-linear',

@@ -37,7 +37,10 @@ function embeddingUpdate(io: Application): Node {
 }
 
 /** The scale as a scalar, or shaped to meet the rows and tokens of an activation of `rank` axes. */
-function scaleOf({ g, site, rowWeight, tokenWeight }: Application, rank: number): Node {
+export function scaleOf(
+  { g, site, rowWeight, tokenWeight }: Pick<Application, 'g' | 'site' | 'rowWeight' | 'tokenWeight'>,
+  rank: number,
+): Node {
   const shares = [rowWeight, tokenWeight].flatMap((share) => {
     if (!share) return []
     const { shape } = share.type

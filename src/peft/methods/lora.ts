@@ -8,6 +8,7 @@ import type { LayoutOptions, Method, SiteTensor } from '../method.ts'
 import { type SiteScale, siteScale } from '../patterns.ts'
 import { applyLora } from './lora-graph.ts'
 import { startLora } from './lora-start.ts'
+import { rankNotes } from './rank-notes.ts'
 
 export const lora: Method = {
   type: 'LORA',
@@ -51,21 +52,4 @@ function checkLoraBias({ kind, path }: SiteModule, options: LayoutOptions): void
   if (options.use_dora) refuse('cannot be combined with use_dora')
   if (typeof init === 'string') refuse(`cannot be combined with init_lora_weights ${JSON.stringify(init)}`)
   if (kind === 'embedding') refuse(`is not possible on an embedding, which ${path} is`)
-}
-
-/** A rank above the smaller side only wastes room; above the larger side it cannot be meant. */
-function rankNotes(
-  { path, inFeatures, outFeatures }: SiteModule,
-  { r }: SiteScale,
-  options: LayoutOptions,
-  loaded: boolean,
-): string[] {
-  if (!Number.isInteger(r) || r <= 0)
-    throw new LowrankError('config', `r: the rank at ${path} is ${r}; it must be a whole number above 0`, {
-      field: r === options.r ? 'r' : 'rank_pattern',
-    })
-  const size = `${path} is ${outFeatures} by ${inFeatures}`
-  if (r > Math.max(inFeatures, outFeatures) && !loaded)
-    throw new LowrankError('config', `r: rank ${r} is above the larger side of the matrix: ${size}`, { field: 'r' })
-  return r > Math.min(inFeatures, outFeatures) ? [`r: rank ${r} is above the smaller side of the matrix: ${size}`] : []
 }

@@ -81,8 +81,11 @@ export async function newLoraConfig(settings: TrainSettings, given: ReadonlySet<
   const file = settings.loraConfig
   const fromFile = file === undefined ? {} : await fieldsOfFile(file)
   const flagged = Object.fromEntries(flags.filter((f) => given.has(f)).map((f) => [FIELDS[f], options[FIELDS[f]]]))
+  // A file that names parameters and no modules means no modules, not all of them.
+  const noModules = fromFile.target_parameters && !fromFile.target_modules ? { target_modules: [] } : {}
   const config = loraConfig({
     ...options,
+    ...noModules,
     ...fromFile,
     ...flagged,
     task_type: 'CAUSAL_LM',
