@@ -24,14 +24,14 @@ CASES = {
     "pissa": ("llama", dict(init_lora_weights="pissa", r=4, lora_alpha=6, target_modules=LINEAR)),
     "pissa-patterns": ("llama", dict(init_lora_weights="pissa", r=4, lora_alpha=6, target_modules=LINEAR, **PATTERNS)),
     "pissa-rslora": ("llama", dict(init_lora_weights="pissa", r=4, lora_alpha=6, target_modules=LINEAR, use_rslora=True)),
-    "pissa-niter": ("llama", dict(init_lora_weights="pissa_niter_16", r=3, lora_alpha=3, target_modules=LINEAR)),
+    "pissa-niter": ("llama", dict(init_lora_weights="pissa_niter_400", r=3, lora_alpha=3, target_modules=LINEAR)),
     "pissa-gpt2": ("gpt2", dict(init_lora_weights="pissa", r=4, lora_alpha=6, target_modules=["c_attn", "c_fc"], fan_in_fan_out=True)),
     "olora": ("llama", dict(init_lora_weights="olora", r=4, lora_alpha=6, target_modules=LINEAR, **PATTERNS)),
     "olora-rslora": ("llama", dict(init_lora_weights="olora", r=4, lora_alpha=6, target_modules=LINEAR, use_rslora=True)),
     "olora-gpt2": ("gpt2", dict(init_lora_weights="olora", r=4, lora_alpha=6, target_modules=["c_proj"], fan_in_fan_out=True)),
     "eva": ("llama", dict(init_lora_weights="eva", r=4, lora_alpha=6, target_modules=LINEAR, eva_config=peft.EvaConfig())),
-    "eva-whiten": ("llama", dict(init_lora_weights="eva", r=3, lora_alpha=6, target_modules=LINEAR[:4], rank_pattern={"o_proj": 2},
-                                 eva_config=peft.EvaConfig(rho=1.5, whiten=True, adjust_scaling_factors=False, use_label_mask=False))),
+    "eva-whiten": ("llama", dict(init_lora_weights="eva", r=4, lora_alpha=6, target_modules=LINEAR[:4], rank_pattern={"o_proj": 2},
+                                 eva_config=peft.EvaConfig(whiten=True, adjust_scaling_factors=False, use_label_mask=False))),
 }
 
 

@@ -26,6 +26,8 @@ export interface ValueInfo {
   choices?: readonly (string | boolean)[]
   /** Values that a later version understands: refused by name. */
   later?: readonly string[]
+  /** Values that others know and lowrank does not, with the reason: refused by name. */
+  refused?: Readonly<Record<string, string>>
 }
 
 export interface Option<S extends z.ZodType = z.ZodType> {
@@ -167,6 +169,7 @@ export function switchOf<const T extends readonly string[]>(choices: T): z.ZodEn
 export function booleanOr<const T extends readonly string[], const P extends string>(
   words: T,
   prefix: P,
+  refused: Readonly<Record<string, string>> = {},
 ): z.ZodType<boolean | T[number] | `${P}${number}`, boolean | T[number] | `${P}${number}`> {
   const choices = [true, false, ...words]
   return withInfo(z.union([z.boolean(), z.enum(words), z.templateLiteral([prefix, z.int().min(0)])]), {
@@ -174,6 +177,7 @@ export function booleanOr<const T extends readonly string[], const P extends str
     expects: `${oneOf(choices)}, or ${prefix}N`,
     placeholder: `${choices.join('|')}|${prefix}N`,
     choices,
+    refused,
   })
 }
 

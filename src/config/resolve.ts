@@ -110,6 +110,13 @@ function valueError(spec: VerbSpec, name: string, setting: Setting | undefined, 
     const message = `${label} ${value} comes in a later version of lowrank; this one has ${facts.choices?.join(', ')}`
     return new LowrankError('usage', message, details)
   }
+  const reason = typeof value === 'string' ? facts.refused?.[value] : undefined
+  if (reason !== undefined)
+    return new LowrankError(
+      'usage',
+      `${label} ${value} is not supported: ${reason}; there is ${facts.expects}`,
+      details,
+    )
   const suggestion = typeof value === 'string' ? nearest(value, facts.choices?.map(String) ?? [])[0] : undefined
   return new LowrankError('usage', `${label} expects ${facts.expects}, got ${shown(value)}`, { ...details, suggestion })
 }

@@ -19,6 +19,7 @@ import type { AdapterSite } from '../peft/method.ts'
 import { invariant, LowrankError } from '../support/errors.ts'
 import { mulDims } from '../tensor/dim.ts'
 import { i64 } from '../tensor/host-tensor.ts'
+import { forwardTensors } from './batch-tensors.ts'
 import { batchFeeds } from './loss-graph.ts'
 
 export interface ComponentOptions {
@@ -44,6 +45,8 @@ const MOST_BATCHES = 400
 interface Input extends InputComponents {
   /** Whether each component has stopped turning. */
   found: Float64Array
+  /** Nothing more is taken, as long as the ranks stay where they are. */
+  done: boolean
 }
 
 /**
@@ -59,8 +62,8 @@ export async function inputComponents(
 ): Promise<{ inputs: InputComponents[]; settled: boolean }> {
   const { names, graph } = inputGraph(model, sites)
   const inputs = [...names.values()].map((sharing): Input => {
-    const most = Math.max(...sharing.map(({ r }) => Math.round(r * options.rho)))
-    return { sites: sharing, most, pca: new IncrementalPca(most), found: new Float64Array(most) }
+    const most = Math.max(...sharing.map(({ r }) => roundHalfToEven(r * options.rho)))
+    return { sites: sharing, most, pca: new IncrementalPca(most), found: new Float64Array(most), done: false }
   })
   const { engine, weights, threads } = options
   const compile = { weights, ...(threads === undefined ? {} : { threads }) }
@@ -73,6 +76,11 @@ export async function inputComponents(
   }
 }
 
+/** As Python rounds. */
+function roundHalfToEven(x: number): number {
+  return x % 1 === 0.5 ? 2 * Math.round(x / 2) : Math.round(x)
+}
+
 /** A graph whose outputs `input.N: f32[rows, width]` are the chosen tokens of each distinct input. */
 function inputGraph(
   model: Model,
@@ -81,8 +89,8 @@ function inputGraph(
   const g = newBuilder()
   const byPath = new Map(sites.map((site) => [site.path, site]))
   const names = new Map<Node, AdapterSite[]>()
-  const { ids, positions, segments } = batchFeeds(g, false)
-  const inputs = { positions, segments, keyPositions: positions, keySegments: segments }
+  const { ids, positions, segments, tokenTypes, columns } = batchFeeds(g, false)
+  const inputs = { positions, segments, keyPositions: positions, keySegments: segments, tokenTypes, columns }
   const net = createNet(g, inputs, {
     base: (name, shape, sharedWith) => g.weight(sharedWith ?? name, shape),
     adapt(layer, x) {
@@ -92,7 +100,7 @@ function inputGraph(
     },
   })
   const hidden = model.hidden(net, ids)
-  if (byPath.has(model.head.path)) net.logits(model.head, hidden)
+  if (model.modules.some(({ path, isAbove }) => isAbove && byPath.has(path))) model.logits(net, hidden)
   const tokens = g.feed('tokenRows', { dtype: 'i64', shape: ['rows'] })
   const flat = (x: Node): Node => g.reshape(x, { shape: [mulDims('batch', 'seq'), x.type.shape.at(-1) ?? 1] })
   const outputs = [...names.keys()].map((x, i) => [`input.${i}`, g.gather(flat(x), tokens)] as const)
@@ -100,36 +108,42 @@ function inputGraph(
 }
 
 async function collect(executable: Executable, inputs: Input[], options: ComponentOptions): Promise<boolean> {
-  const { rows, batchSize, labelledOnly, signal } = options
-  let counted = false
+  const { rows, batchSize, signal } = options
+  let ranks: ReadonlyMap<string, number> | undefined
   for (let step = 0, at = 0; step < MOST_BATCHES; step++) {
     if (signal?.aborted) throw new LowrankError('stopped', 'looking for components was stopped')
+    // As PEFT: an input that is found takes no further batch, unless other inputs move more ranks to it.
+    for (const input of inputs) input.done = isFound(input, ranks)
+    const done = inputs.filter((input) => input.done).length
+    options.onBatch?.(done, inputs.length)
+    if (done === inputs.length) return true
     const examples = Array.from({ length: Math.min(batchSize, rows.length) }, (_, i) =>
       rows.example((at + i) % rows.length),
     )
-    at = (at + examples.length) % rows.length
-    const batch = collate(examples.map((example) => [example]))
-    const tokens = tokenRows(examples, batch.ids.shape[1] ?? 1, labelledOnly)
-    const feeds = {
-      ids: batch.ids,
-      positions: batch.positions,
-      segments: batch.segments,
-      tokenRows: i64([tokens.length], tokens),
-    }
-    const outputs = await executable.run(feeds, signal ? { signal } : {})
-    for (const [i, input] of inputs.entries()) {
-      const rowsOfInput = outputs[`input.${i}`]
-      invariant(rowsOfInput?.dtype === 'f32', 'the graph gives inputs')
-      if (tokens.length >= input.most) take(input, rowsOfInput.data, tokens.length, options.tau)
-    }
-    const ranks = inputs.every(({ pca }) => pca.components) ? distributeRanks(inputs) : undefined
-    const found = ranks ? inputs.filter((input) => isFound(input, ranks)).length : 0
-    options.onBatch?.(found, inputs.length)
-    if (found === inputs.length) return true
-    counted ||= ranks !== undefined
-    if (!counted && (step + 1) * batchSize >= 2 * rows.length) throw tooFewTokens(inputs)
+    at = at + examples.length < rows.length ? at + examples.length : 0
+    await takeBatch(executable, inputs, examples, options)
+    if (inputs.every(({ pca }) => pca.components)) ranks = distributeRanks(inputs)
+    if (!ranks && (step + 1) * batchSize >= 2 * rows.length) throw tooFewTokens(inputs)
   }
   return false
+}
+
+async function takeBatch(
+  executable: Executable,
+  inputs: readonly Input[],
+  examples: readonly Example[],
+  { labelledOnly, tau, signal }: ComponentOptions,
+): Promise<void> {
+  const batch = collate(examples.map((example) => [example]))
+  const tokens = tokenRows(examples, batch.ids.shape[1] ?? 1, labelledOnly)
+  const { ids, positions, segments } = batch
+  const feeds = { ids, positions, segments, tokenRows: i64([tokens.length], tokens) }
+  const outputs = await executable.run(feeds, signal ? { signal } : {})
+  for (const [i, input] of inputs.entries()) {
+    const values = outputs[`input.${i}`]
+    invariant(values?.dtype === 'f32', 'the graph gives inputs')
+    if (!input.done && tokens.length >= input.most) take(input, values.data, tokens.length, tau)
+  }
 }
 
 function take(input: Input, values: Float32Array, rows: number, tau: number): void {
@@ -139,10 +153,10 @@ function take(input: Input, values: Float32Array, rows: number, tau: number): vo
   if (before && now) input.found = rowCosines(now, before).map((cosine) => (cosine >= tau ? 1 : 0))
 }
 
-/** All components that a rank would go to have stopped turning. */
-function isFound({ sites, found }: Input, ranks: ReadonlyMap<string, number>): boolean {
-  const most = Math.max(...sites.map(({ path }) => ranks.get(path) ?? 0))
-  return found.subarray(0, most).every((one) => one === 1)
+/** All components that a rank would go to have stopped turning; before ranks are known, all that are looked at. */
+function isFound({ sites, found, most }: Input, ranks: ReadonlyMap<string, number> | undefined): boolean {
+  const wanted = ranks ? Math.max(...sites.map(({ path }) => ranks.get(path) ?? 0)) : most
+  return found.subarray(0, wanted).every((one) => one === 1)
 }
 
 /** Flat places of the tokens that count. */

@@ -27,6 +27,8 @@ const kinds: [name: string, options: TrainOptions][] = [
     { model: at('gpt2'), dora: true, bias: 'all', gradAccumulation: 2, batchSize: 2 },
   ],
   ['SGD with the head besides', { model: at('llama'), optimizer: 'sgd', modulesToSave: ['lm_head'], recompute: 'on' }],
+  ['PiSSA', { model: at('llama'), init: 'pissa', rank: 2, batchSize: 4 }],
+  ['EVA in its own form', { model: at('llama'), init: 'eva', initForm: 'peft', rank: 2, batchSize: 4 }],
   ['every weight', { model: at('llama'), method: 'full', packing: true, maxLength: 20, batchSize: 1 }],
   ['a new model', { fromConfig: at('llama', 'config.json'), method: 'full', batchSize: 3, weightDecay: 0.1 }],
   ['the best weights', { model: at('llama'), keepBest: true, learningRate: 0.3, schedule: 'constant', keep: 1 }],

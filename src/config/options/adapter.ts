@@ -2,6 +2,12 @@
 import { boolean, booleanOr, choice, integer, integers, list, number, option, pattern, text } from '../option.ts'
 
 const group = 'Adapter'
+/** Starts that PEFT knows and lowrank does not; formats/lora-init.ts says the same of a config file. */
+const REFUSED_INITS = {
+  corda: 'CorDA needs a covariance file that PEFT computes on a GPU',
+  mica: 'MiCA trains A alone against minor components',
+  lora_ga: 'LoRA-GA needs gradients of the whole model before training',
+}
 const layers = 'whole numbers or ranges, as 0,2 or 0-4'
 
 export const adapterOptions = {
@@ -40,7 +46,9 @@ export const adapterOptions = {
   dora: option(group, boolean().default(false), 'Train a magnitude for each output row besides (DoRA).'),
   init: option(
     group,
-    booleanOr(['gaussian', 'orthogonal', 'pissa', 'olora', 'loftq', 'eva'], 'pissa_niter_').default(true),
+    booleanOr(['gaussian', 'orthogonal', 'pissa', 'olora', 'loftq', 'eva'], 'pissa_niter_', REFUSED_INITS).default(
+      true,
+    ),
     'Start of the adapter: `true` Kaiming-uniform A and zero B, `gaussian` normal A, `false` both random, `orthogonal` both ' +
       'random with B·A = 0; `pissa`, `olora`, `loftq` take theirs out of the base, `eva` looks at the rows.',
   ),
