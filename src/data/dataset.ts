@@ -94,7 +94,11 @@ export class DatasetBuilder {
   }
 
   add(
-    { ids, labels, types }: { ids: readonly number[]; labels: readonly number[]; types?: readonly number[] | undefined },
+    {
+      ids,
+      labels,
+      types,
+    }: { ids: readonly number[]; labels: readonly number[]; types?: readonly number[] | undefined },
     place: number,
     source: number,
     line: number,

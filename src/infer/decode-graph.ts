@@ -64,7 +64,7 @@ export function buildDecode(model: Model, { weighted, whole }: DecodeAdapters): 
     g.reshape(hidden, { shape: [mulDims('batch', 'seq'), hidden.type.shape.at(-1) ?? 1] }),
     lastRows,
   )
-  const logits = net.logits(model.head, rows)
+  const logits = model.logits(net, rows)
   const invocations = new Map(
     [...whole, ...weighted].flatMap(({ name, layout }) => (layout.invocation ? [[name, layout.invocation]] : [])),
   )

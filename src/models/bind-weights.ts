@@ -5,7 +5,8 @@
 import { LowrankError } from '../support/errors.ts'
 import { nearest } from '../support/nearest.ts'
 import type { DType } from '../tensor/dtype.ts'
-import type { Model } from './causal-lm.ts'
+import type { Model } from './model.ts'
+import type { ModuleInfo } from './modules.ts'
 
 /** What a file says of a tensor. */
 interface Found {
@@ -16,29 +17,63 @@ interface Found {
 /** Types a model's weights may be stored in. */
 const FLOATS: ReadonlySet<DType> = new Set(['f32', 'f16', 'bf16'])
 
-/** Tensors by the names the model has for them: tied heads borrow, so theirs are not among them. */
+export interface BoundWeights<T> {
+  /** Tensors by the names the model has for them: tied heads borrow, so theirs are not among them. */
+  readonly bound: Map<string, T>
+  /** Modules above the last hidden state that the files do not hold: a classifier not trained yet. */
+  readonly fresh: readonly ModuleInfo[]
+}
+
+/** @throws LowrankError `format` naming every tensor that is missing, misshapen or of integers */
 export function bindWeights<T extends Found>(
   model: Model,
   tensors: ReadonlyMap<string, T>,
   folder: string,
-): Map<string, T> {
+): BoundWeights<T> {
   const bound = new Map<string, T>()
+  const fresh: ModuleInfo[] = []
   const missing: string[] = []
   const misshapen: string[] = []
-  for (const { path, parameters, tiedTo } of model.modules) {
-    for (const { name, shape } of parameters) {
-      if (tiedTo !== undefined && name === 'weight') continue
-      const full = `${path}.${name}`
-      const found = tensors.get(full) ?? tensors.get(withoutPrefix(full, model.prefix))
-      if (!found) missing.push(full)
-      else if (String(found.shape) !== String(shape))
-        misshapen.push(`${full} is [${found.shape}], config.json asks for [${shape}]`)
-      else if (!FLOATS.has(found.dtype)) misshapen.push(`${full} is of type ${found.dtype}, not a float`)
-      else bound.set(full, found)
+  for (const module of model.modules) {
+    const own = module.parameters.filter(({ name }) => !(module.tiedTo !== undefined && name === 'weight'))
+    const found = own.map((parameter) => ({
+      ...parameter,
+      held: find(model, tensors, `${module.path}.${parameter.name}`),
+    }))
+    if (own.length > 0 && mayBeFresh(model, module) && found.every(({ held }) => !held)) {
+      fresh.push(module)
+      continue
+    }
+    for (const { name, shape, held } of found) {
+      const full = `${module.path}.${name}`
+      if (!held) missing.push(full)
+      else if (String(held.shape) !== String(shape))
+        misshapen.push(
+          `${full} is [${held.shape}], ${module.isTaskHead ? 'and the labels ask' : 'config.json asks'} for [${shape}]`,
+        )
+      else if (!FLOATS.has(held.dtype)) misshapen.push(`${full} is of type ${held.dtype}, not a float`)
+      else bound.set(full, held)
     }
   }
   if (missing.length + misshapen.length > 0) throw mismatch(missing, misshapen, [...tensors.keys()], folder)
-  return bound
+  return { bound, fresh }
+}
+
+/** A language model without its head is a broken file; a classifier without its own is one to be trained. */
+function mayBeFresh({ spec }: Model, { isAbove }: ModuleInfo): boolean {
+  return isAbove === true && spec.labels.length > 0
+}
+
+function find<T>(model: Model, tensors: ReadonlyMap<string, T>, full: string): T | undefined {
+  const listed = model.fileName(full)
+  const names = [listed, withoutPrefix(listed, model.prefix), full].flatMap((name) => [name, olderName(name)])
+  for (const name of names) if (tensors.has(name)) return tensors.get(name)
+  return undefined
+}
+
+/** Files converted from TensorFlow call a norm's weight gamma and its bias beta. */
+function olderName(name: string): string {
+  return name.replace(/LayerNorm\.weight$/, 'LayerNorm.gamma').replace(/LayerNorm\.bias$/, 'LayerNorm.beta')
 }
 
 /** GPT-2's published files say `wte.weight` for `transformer.wte.weight`. */

@@ -1,33 +1,15 @@
 /**
- * @file The model seam: a family is its config and its body, and this turns the two into a model.
+ * @file Decoders: a family is its config and its body, and this turns the two into a model that predicts the next token.
  * Must not know training, adapters or engines.
  */
 import type { HfConfig } from '../formats/hf-config.ts'
+import type { HeadSpec } from '../formats/task.ts'
 import type { Node } from '../graph/types.ts'
-import { newBuilder } from '../ops/index.ts'
 import { LowrankError } from '../support/errors.ts'
-import type { ModuleInfo } from './modules.ts'
-import { createNet, type Head, type Net } from './net.ts'
+import { type CommonConfig, describe, type ModelFamily, refuseUnread } from './model.ts'
+import type { Head, Net } from './net.ts'
 
-/** What every family's config says, whatever its own names for it. */
-export interface CommonConfig {
-  readonly vocabSize: number
-  readonly hiddenSize: number
-  readonly layers: number
-  readonly heads: number
-  readonly kvHeads: number
-  readonly headDim: number
-  /** Longest sample the model allows. */
-  readonly maxPositions: number
-  /** A sample of more tokens is computed differently from its first token on (LongRoPE). */
-  readonly longFrom?: number | undefined
-  readonly tieWordEmbeddings: boolean
-  /** Standard deviation of freshly drawn weights. */
-  readonly initializerRange: number
-}
-
-/** Largest sizes a config may ask for, far above any model there is: a torn number must not build a graph for hours. */
-export const LARGEST = { width: 2 ** 20, layers: 1000, ids: 2 ** 24 } as const
+export { type CommonConfig, LARGEST, type Model, type ModelFamily } from './model.ts'
 
 /** A family of decoder models, as its file writes it down. */
 export interface Family<C extends CommonConfig> {
@@ -42,47 +24,38 @@ export interface Family<C extends CommonConfig> {
   head(config: C): Head
   /** Scopes that gradient checkpointing treats as one: `model.layers.3.mlp.up_proj` → `model.layers.3`. */
   block: RegExp
+  /** What files call a tensor, where that is not its module's path (transformers' weight renamings). */
+  fileName?(name: string): string
   /** Weights whose initial deviation differs from `initializerRange`, by name. */
   initialDeviation?(config: C, name: string): number | undefined
 }
 
-/** A model: a family with its config bound. */
-export interface Model {
-  readonly modelType: string
-  readonly config: CommonConfig
-  readonly raw: HfConfig
-  readonly prefix: string
-  readonly head: Head
-  /** Every module in order, with the tensors each holds. */
-  readonly modules: readonly ModuleInfo[]
-  hidden(net: Net, ids: Node): Node
-  blockOf(scope: string): string | undefined
-  initialDeviation(name: string): number
-}
-
-/** Erases a family's config type behind a function, so that a registry holds families of all kinds without casts. */
-export interface ModelFamily {
-  readonly modelTypes: readonly string[]
-  open(raw: HfConfig, modelType: string): Model
-}
+const SPEC: HeadSpec = { task: 'causal-lm', labels: [] }
 
 export function causalLM<C extends CommonConfig>(family: Family<C>): ModelFamily {
   return {
     modelTypes: family.modelTypes,
-    open(raw, modelType) {
+    open(raw, modelType, asked) {
       const config = family.config(raw)
       checkCommon(config, raw)
       refuseUnread(raw, modelType)
+      if (asked && asked.task !== 'causal-lm') throw noHead(raw, modelType, asked)
       const head = family.head(config)
       const hidden = (net: Net, ids: Node): Node => family.body(net, config, ids)
+      const logits = (net: Net, rows: Node): Node => net.logits(head, rows)
       return {
         modelType,
         config,
         raw,
         prefix: family.prefix,
+        spec: SPEC,
         head,
-        modules: listModules(hidden, head),
+        tokenTypes: 0,
+        ...describe(hidden, logits),
         hidden,
+        logits,
+        losses: (net, rows, labels) => net.headLoss(head, rows, labels),
+        fileName: (name) => family.fileName?.(name) ?? name,
         blockOf: (scope) => family.block.exec(scope)?.[0],
         initialDeviation: (name) => family.initialDeviation?.(config, name) ?? config.initializerRange,
       }
@@ -90,16 +63,16 @@ export function causalLM<C extends CommonConfig>(family: Family<C>): ModelFamily
   }
 }
 
-/** Builds the model once without an engine and writes down every module it meets. */
-function listModules(hidden: (net: Net, ids: Node) => Node, head: Head): ModuleInfo[] {
-  const g = newBuilder()
-  const modules: ModuleInfo[] = []
-  const type = { dtype: 'i64', shape: ['batch', 'seq'] } as const
-  const [positions, segments] = [g.feed('positions', type), g.feed('segments', type)]
-  const inputs = { positions, segments, keyPositions: positions, keySegments: segments }
-  const net = createNet(g, inputs, { base: (name, shape) => g.weight(name, shape), onModule: (m) => modules.push(m) })
-  net.logits(head, hidden(net, g.feed('ids', type)))
-  return modules
+function noHead(raw: HfConfig, modelType: string, { task }: HeadSpec): LowrankError {
+  return new LowrankError(
+    'unsupported',
+    `${raw.file}: ${modelType} predicts the next token; ${task} needs an encoder`,
+    {
+      file: raw.file,
+      field: 'task',
+      suggestion: 'use a model such as bert, roberta, distilbert, electra, deberta-v2 or modernbert',
+    },
+  )
 }
 
 function checkCommon(c: CommonConfig, raw: HfConfig): void {
@@ -107,16 +80,4 @@ function checkCommon(c: CommonConfig, raw: HfConfig): void {
     throw raw.fault('num_key_value_heads', `is ${c.kvHeads}, which does not divide the ${c.heads} attention heads`)
   }
   if (c.headDim % 2 !== 0) throw raw.fault('head_dim', `is ${c.headDim}; rotary embedding needs an even one`)
-}
-
-/** A field nobody read may change the maths: better refused by name than ignored. */
-function refuseUnread(raw: HfConfig, modelType: string): void {
-  const unread = raw.unread()
-  if (unread.length === 0) return
-  const shown = unread.map((field) => `${field} = ${JSON.stringify(raw.value(field))}`).join(', ')
-  throw new LowrankError('unsupported', `${raw.file} sets ${shown}, which lowrank's ${modelType} does not know`, {
-    file: raw.file,
-    field: unread[0],
-    suggestion: 'remove the field from config.json if it does not change what the model computes',
-  })
 }

@@ -26,11 +26,17 @@ export interface ModuleInfo {
   readonly outFeatures?: number
   /** The layer `get_output_embeddings` names: `all-linear` leaves it out. */
   readonly isOutputHead?: boolean
+  /** Of a classifier's head, which `all-linear` leaves out too: `classifier`, `pre_classifier`. */
+  readonly isTaskHead?: boolean
+  /** Stands above the last hidden state: poolers and heads. */
+  readonly isAbove?: boolean
   /** The layer `get_input_embeddings` names. */
   readonly isInputEmbedding?: boolean
   /** Path of the module whose weight this one shares (a tied head). */
   readonly tiedTo?: string
   readonly parameters: readonly ModuleParameter[]
+  /** A norm's weight in a new model. @default 1 */
+  readonly freshWeight?: number
 }
 
 /** A module LoRA can sit on, with its sizes known. */

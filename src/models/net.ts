@@ -5,8 +5,9 @@
  */
 import type { Builder } from '../graph/builder.ts'
 import type { Node } from '../graph/types.ts'
+import { invariant } from '../support/errors.ts'
 import { hashName } from '../support/random.ts'
-import { type Dim, mulDims } from '../tensor/dim.ts'
+import { type Dim, mulDims, sameShape } from '../tensor/dim.ts'
 import type { ModuleInfo, SiteModule } from './modules.ts'
 import type { Rope } from './rope.ts'
 
@@ -43,6 +44,12 @@ export interface NetInputs {
   readonly keySegments: Node
   /** `u32[batch, seq]` keys of dropout masks; absent outside training. */
   readonly dropoutKeys?: Node | undefined
+  /** The keys of rows picked from them, `u32[n]`, and one of the whole step for what no row owns, `u32[1]`. */
+  readonly rowKeys?: Node | undefined
+  readonly stepKey?: Node | undefined
+  /** Which text of a pair each token belongs to, `[batch, seq]`, and the numbers 0 to seq − 1; where a model asks for them. */
+  readonly tokenTypes?: Node | undefined
+  readonly columns?: Node | undefined
   /** Length of each row's whole sample, `[batch]`; where absent it follows from the keys. */
   readonly lengths?: Node | undefined
   /** Joins the past keys and values of attention layer `index`. */
@@ -57,8 +64,12 @@ export interface AttentionInputs {
   readonly v: Node
   /** Factor on the scores. @default headDim^−1/2 */
   readonly scale?: number
-  /** Only keys fewer than this many positions back are seen. */
+  /** Only keys fewer than this many positions back (or, where it looks both ways, on) are seen. */
   readonly window?: number | undefined
+  /** Tokens see those after them too (encoders). */
+  readonly bidirectional?: boolean
+  /** Added to the scores before the softmax, with a gradient: `f32[batch or 1, heads, seq, seq]`. */
+  readonly added?: Node | undefined
   /** Dropout on the weights in training. */
   readonly dropout?: number
   /** Scores are squashed into ±softcap by tanh before the mask (Gemma 2, arXiv 2408.00118, section 2). */
@@ -69,12 +80,16 @@ export interface LinearOptions {
   readonly bias?: boolean
   /** Weight stored `[in, out]` (GPT-2). */
   readonly conv1d?: boolean
+  /** Of a classifier's head. */
+  readonly isTaskHead?: boolean
 }
 
 export interface Head {
   readonly path: string
   readonly vocabSize: number
   readonly bias?: boolean
+  /** Path of the module that holds the bias, where the head does not (BERT). */
+  readonly biasOf?: string
   /** Path of the embedding whose weight the head shares. */
   readonly tiedTo?: string | undefined
   /** Logits are squashed into ±softcap by tanh. */
@@ -89,6 +104,8 @@ export interface RmsNormOptions {
 export interface LayerNormOptions {
   /** @default true: with weight and bias */
   readonly affine?: boolean
+  /** @default true */
+  readonly bias?: boolean
 }
 
 export interface Net {
@@ -105,7 +122,10 @@ export interface Net {
   rotary(x: Node, rope: Rope): Node
   /** → `f32[batch, seq, heads·headDim]`. */
   attention(inputs: AttentionInputs): Node
+  /** Of activations by token, rows picked from them, or something that the whole step shares. */
   dropout(name: string, x: Node, rate: number): Node
+  /** Mean of each token's own sample: `f32[batch, seq, d]` → the same. */
+  sampleMean(x: Node): Node
   /** Logits of rows of the last hidden state: `f32[…, d] → f32[…, vocab]`. */
   logits(head: Head, rows: Node): Node
   /** Loss of each row, without keeping logits where the head is a plain layer: `f32[n, d], i64[n] → f32[n]`. */
@@ -117,12 +137,14 @@ const MASKED = -1e30
 export function createNet(g: Builder, inputs: NetInputs, wiring: Wiring): Net {
   let attentionLayers = 0
 
-  function layer(site: SiteModule, bias: boolean, product: (x: Node, weight: Node) => Node): Layer {
+  function layer(site: SiteModule, bias: boolean, product: (x: Node, weight: Node) => Node, biasOf = site.path): Layer {
     const [rows, columns] =
       site.kind === 'linear' ? [site.outFeatures, site.inFeatures] : [site.inFeatures, site.outFeatures]
     wiring.onModule?.(site)
     const weight = wiring.base(`${site.path}.weight`, [rows, columns], site.tiedTo && `${site.tiedTo}.weight`)
-    const biasNode = bias ? wiring.base(`${site.path}.bias`, [site.outFeatures]) : undefined
+    if (biasOf !== site.path)
+      wiring.onModule?.({ path: biasOf, kind: 'other', parameters: [{ name: 'bias', shape: [site.outFeatures] }] })
+    const biasNode = bias ? wiring.base(`${biasOf}.bias`, [site.outFeatures]) : undefined
     return {
       site,
       weight,
@@ -139,22 +161,24 @@ export function createNet(g: Builder, inputs: NetInputs, wiring: Wiring): Net {
 
   function linearLayer(path: string, x: Node, outFeatures: number, options: LinearOptions, head?: Head): Layer {
     const inFeatures = Number(x.type.shape.at(-1))
-    const { bias = false, conv1d = false } = options
+    const { bias = false, conv1d = false, isTaskHead = false } = options
     const shape = conv1d ? [inFeatures, outFeatures] : [outFeatures, inFeatures]
-    const parameters = [{ name: 'weight', shape }, ...(bias ? [{ name: 'bias', shape: [outFeatures] }] : [])]
+    const ownsBias = bias && head?.biasOf === undefined
+    const parameters = [{ name: 'weight', shape }, ...(ownsBias ? [{ name: 'bias', shape: [outFeatures] }] : [])]
     const kind: SiteModule['kind'] = conv1d ? 'conv1d' : 'linear'
-    const site: SiteModule = { ...headInfo(head), path, kind, inFeatures, outFeatures, parameters }
-    return layer(site, bias, (input, weight) => g.matmul(input, weight, { transB: !conv1d }))
+    const what = { ...headInfo(head), ...(isTaskHead ? { isTaskHead } : {}) }
+    const site: SiteModule = { ...what, path, kind, inFeatures, outFeatures, parameters }
+    return layer(site, bias, (input, weight) => g.matmul(input, weight, { transB: !conv1d }), head?.biasOf)
   }
 
   const headLayer = (head: Head, x: Node): Layer =>
     linearLayer(head.path, x, head.vocabSize, { bias: head.bias ?? false }, head)
 
-  function norm(name: string, x: Node, withBias: boolean): { weight: Node; bias: Node | undefined } {
+  function norm(name: string, x: Node, withBias: boolean, freshWeight = 1): { weight: Node; bias: Node | undefined } {
     const path = join(g.scope, name)
     const width = Number(x.type.shape.at(-1))
     const parameters = [{ name: 'weight', shape: [width] }, ...(withBias ? [{ name: 'bias', shape: [width] }] : [])]
-    wiring.onModule?.({ path, kind: 'norm', parameters })
+    wiring.onModule?.({ path, kind: 'norm', parameters, freshWeight })
     return {
       weight: wiring.base(`${path}.weight`, [width]),
       bias: withBias ? wiring.base(`${path}.bias`, [width]) : undefined,
@@ -167,38 +191,50 @@ export function createNet(g: Builder, inputs: NetInputs, wiring: Wiring): Net {
     return g.constant({ dtype: 'f32', shape: [width], values: Array<number>(width).fill(value) })
   }
 
+  const query = (x: Node): Node => g.reshape(x, { shape: [x.type.shape[0] ?? 1, 1, x.type.shape[1] ?? 1, 1] })
+  const key = (x: Node): Node => g.reshape(x, { shape: [x.type.shape[0] ?? 1, 1, 1, x.type.shape[1] ?? 1] })
+  const sameSample = (): Node => g.equal(query(inputs.segments), key(inputs.keySegments))
+
   /** `f32[batch, 1, seq, past+seq]`: 0 where a query may look, −1e30 elsewhere. Equal calls are one node. */
-  function maskBias(window: number | undefined): Node {
-    const query = (x: Node): Node => g.reshape(x, { shape: [x.type.shape[0] ?? 1, 1, x.type.shape[1] ?? 1, 1] })
-    const key = (x: Node): Node => g.reshape(x, { shape: [x.type.shape[0] ?? 1, 1, 1, x.type.shape[1] ?? 1] })
+  function maskBias(window: number | undefined, bidirectional: boolean): Node {
     return g.during('forward', '', () => {
       const [position, keyPosition] = [query(inputs.positions), key(inputs.keyPositions)]
-      let visible = g.and(g.equal(query(inputs.segments), key(inputs.keySegments)), g.lessEqual(keyPosition, position))
+      const limit = (value: number): Node => g.constant({ dtype: 'i64', shape: [], values: [value] })
+      let visible = sameSample()
+      if (!bidirectional) visible = g.and(visible, g.lessEqual(keyPosition, position))
       if (window !== undefined) {
-        const limit = g.constant({ dtype: 'i64', shape: [], values: [window] })
-        visible = g.and(visible, g.less(g.sub(position, keyPosition), limit))
+        visible = g.and(visible, g.less(g.sub(position, keyPosition), limit(window)))
+        if (bidirectional) visible = g.and(visible, g.less(g.sub(keyPosition, position), limit(window)))
       }
       return g.select(visible, 0, MASKED)
     })
   }
 
+  /** The keys that lead `x`, by its first extents. */
+  function keysOf(x: Node): Node | undefined {
+    const { dropoutKeys, rowKeys, stepKey } = inputs
+    return dropoutKeys && [dropoutKeys, rowKeys, stepKey].find((keys) => keys && leads(keys, x))
+  }
+
   function dropout(name: string, x: Node, rate: number): Node {
-    const keys = inputs.dropoutKeys
-    if (!keys || rate === 0) return x
+    if (!inputs.dropoutKeys || rate === 0) return x
+    const keys = keysOf(x)
+    invariant(keys, `dropout of ${join(g.scope, name)} has no keys for [${x.type.shape}]`)
     return g.mul(x, dropoutFactors(g, keys, join(g.scope, name), rate, x))
   }
 
-  function attention({ q, k, v, scale, window, softcap, dropout: rate = 0 }: AttentionInputs): Node {
+  function attention(io: AttentionInputs): Node {
+    const { q, k, v, scale, window, softcap, added, bidirectional = false, dropout: rate = 0 } = io
     const { key, value } = inputs.cache?.(attentionLayers++, k, v) ?? { key: k, value: v }
     const [b = 1, h = 1, s = 1, d = 1] = q.type.shape
     const factor = scale ?? Number(d) ** -0.5
-    const bias = maskBias(window)
+    const bias = maskBias(window, bidirectional)
     // Without a cache keys are the queries' own tokens, in their order.
-    const causal = inputs.cache === undefined && inputs.keyPositions === inputs.positions
+    const causal = !bidirectional && inputs.cache === undefined && inputs.keyPositions === inputs.positions
     const keys = rate > 0 ? inputs.dropoutKeys : undefined
     const out =
-      keys || softcap !== undefined
-        ? attentionByParts({ g, q, k: key, v: value, bias, scale: factor, softcap, keys, rate })
+      keys || softcap !== undefined || added
+        ? attentionByParts({ g, q, k: key, v: value, bias, scale: factor, softcap, added, keys, rate })
         : g.attention(q, key, value, bias, { scale: factor, causal })
     return g.reshape(g.transpose(out, { perm: [0, 2, 1, 3] }), { shape: [b, s, mulDims(h, d)] })
   }
@@ -228,14 +264,14 @@ export function createNet(g: Builder, inputs: NetInputs, wiring: Wiring): Net {
       g.scoped(name, () => adapted(linearLayer(g.scope, x, outFeatures, options), x)),
     rmsNorm: (name, x, eps, { plusOne = false } = {}) =>
       g.scoped(name, () => {
-        const { weight } = norm('', x, false)
+        const { weight } = norm('', x, false, plusOne ? 0 : 1)
         return g.rmsNorm(x, plusOne ? g.add(weight, 1) : weight, { eps })
       }),
-    layerNorm: (name, x, eps, { affine = true } = {}) =>
+    layerNorm: (name, x, eps, { affine = true, bias: withBias = true } = {}) =>
       g.scoped(name, () => {
         if (!affine) return g.layerNorm(x, flat(x, 1), flat(x, 0), { eps })
-        const { weight, bias } = norm('', x, true)
-        return g.layerNorm(x, weight, bias ?? 0, { eps })
+        const { weight, bias } = norm('', x, withBias)
+        return g.layerNorm(x, weight, bias ?? flat(x, 0), { eps })
       }),
     splitHeads(x, heads) {
       const [b = 1, s = 1, width = 1] = x.type.shape
@@ -247,18 +283,28 @@ export function createNet(g: Builder, inputs: NetInputs, wiring: Wiring): Net {
     },
     attention,
     dropout,
+    sampleMean(x) {
+      const [b = 1, s = 1] = x.type.shape
+      const same = g.cast(g.reshape(sameSample(), { shape: [b, s, s] }), { to: 'f32' })
+      return g.div(g.matmul(same, x), g.sum(same, { axes: [2], keepDims: true }))
+    },
     logits: (head, rows) => g.scoped(head.path, () => capped(head, adapted(headLayer(head, rows), rows))),
     headLoss(head, rows, labels) {
       return g.scoped(head.path, () => {
         const plain = headLayer(head, rows)
         const logits = wiring.adapt?.(plain, rows)
         if (logits) return g.crossEntropy(capped(head, logits), labels)
-        return plain.bias || head.softcap !== undefined
+        return plain.bias
           ? g.crossEntropy(capped(head, plain.apply(rows)), labels)
-          : g.linearCrossEntropy(rows, plain.weight, labels)
+          : g.linearCrossEntropy(rows, plain.weight, labels, { softcap: head.softcap ?? 0 })
       })
     },
   }
+}
+
+/** Whether `x` begins with the extents of `keys`. */
+export function leads(keys: Node, x: Node): boolean {
+  return sameShape(keys.type.shape, x.type.shape.slice(0, keys.type.shape.length))
 }
 
 /** Factors 0 or 1/(1−rate) for `x: f32[…keys, width]`, from the site's name and the keys alone. */
@@ -267,7 +313,7 @@ export function dropoutFactors(g: Builder, keys: Node, site: string, rate: numbe
   return g.dropoutMask(keys, { site: hashName(site), rate, trailing })
 }
 
-/** Attention with something between its parts, so not the fused op: a cap on the scores, dropped weights. */
+/** Attention with something between its parts, so not the fused op: a cap or an addend on the scores, dropped weights. */
 function attentionByParts(io: {
   g: Builder
   q: Node
@@ -276,16 +322,17 @@ function attentionByParts(io: {
   bias: Node
   scale: number
   softcap: number | undefined
+  added: Node | undefined
   keys: Node | undefined
   rate: number
 }): Node {
-  const { g, q, k, v, bias, scale, softcap, keys, rate } = io
+  const { g, q, k, v, bias, scale, softcap, added, keys, rate } = io
   const [b = 1, h = 1, s = 1, d = 1] = q.type.shape
   const [, kv = 1, t = 1] = k.type.shape
   const rows: Dim = mulDims(Number(h) / Number(kv), s)
   const raw = g.matmul(g.reshape(q, { shape: [b, kv, rows, d] }), k, { transB: true, alpha: scale })
-  const scores = softcap === undefined ? raw : squash(g, raw, softcap)
-  const weights = g.softmax(g.add(g.reshape(scores, { shape: [b, h, s, t] }), bias))
+  const scores = g.reshape(softcap === undefined ? raw : squash(g, raw, softcap), { shape: [b, h, s, t] })
+  const weights = g.softmax(g.add(added ? g.add(scores, added) : scores, bias))
   const mask = keys && g.dropoutMask(keys, { site: hashName(`${g.scope}.attention`), rate, trailing: [h, t] })
   const kept = mask ? g.mul(weights, g.transpose(mask, { perm: [0, 2, 1, 3] })) : weights
   return g.reshape(g.matmul(g.reshape(kept, { shape: [b, kv, rows, t] }), v), { shape: [b, h, s, d] })

@@ -22,8 +22,9 @@ import type { Model } from '../models/causal-lm.ts'
 import { newBuilder } from '../ops/index.ts'
 import type { HostTensor } from '../tensor/host-tensor.ts'
 import { labelLosses } from '../train/evaluation.ts'
-import { batchFeeds, tokenLosses } from '../train/loss-graph.ts'
+import { batchFeeds, batchLosses } from '../train/loss-graph.ts'
 import { type OpenForUse, openEngineFor, openForUse } from './open-for-use.ts'
+import { rowColumnNames } from './row-columns.ts'
 import type { EvalResult, NoticeEvent, ProgressEvent } from './types.ts'
 
 export interface Watched {
@@ -51,7 +52,7 @@ export async function evaluate(options: EvalOptions & Watched): Promise<EvalResu
       const batches = new Batches(dataset, { batchSize: settings.batchSize, order: 'length' })
       const rows = report.rows + report.unlabelled + report.skipped
       const layouts = findAdapters(open.adapters, open.uses).map(({ layout }) => layout)
-      const losses = labelLosses(executable, eachBatch(batches), { layouts, signal })
+      const losses = labelLosses(executable, eachBatch(batches), { model: open.base.model, layouts, signal })
       return await measure(losses, batches.stepsPerEpoch, settings.perExample ? rows : undefined, onEvent)
     } finally {
       await executable.dispose()
@@ -67,7 +68,7 @@ export function buildLosses(model: Model, adapters: readonly LoadedAdapter[], us
   const attached = findAdapters(adapters, uses).map((adapter, i) =>
     attachLoaded(g, adapter, { scale: uses[i]?.weight ?? 1 }),
   )
-  return graphOf([['losses', tokenLosses(g, model, attached, batchFeeds(g, false))]])
+  return graphOf(Object.entries(batchLosses(g, model, attached, batchFeeds(g, false))))
 }
 
 async function compileEvaluation(
@@ -89,6 +90,7 @@ async function loadRows(
 ): Promise<LoadedDataset> {
   const { vocabSize, maxPositions } = base.model.config
   const { maxLength, trainOn, skipBadRows } = settings
+  const columns = rowColumnNames(settings.columns)
   const sources = await evaluationFiles(settings.data)
   return await loadDataset({
     sources,
@@ -98,6 +100,7 @@ async function loadRows(
     modelMaxLength: maxPositions,
     trainOn,
     skipBadRows,
+    columns,
     signal,
   })
 }

@@ -27,7 +27,7 @@ export async function mergedShards(open: OpenWithAdapters, plan: MergePlan): Pro
   const { model, folder } = open.base
   const { refs, files } = await openWeights(folder)
   const inFile = new Map([...refs].map(([name, ref]) => [name, { ...ref, name }]))
-  const bound = bindWeights(model, inFile, folder)
+  const { bound } = bindWeights(model, inFile, folder)
   const modelNames = new Map([...bound].map(([own, { name }]) => [name, own]))
   const brought = broughtTensors(open)
   const read = async (own: string): Promise<HostTensor> => {
@@ -37,7 +37,9 @@ export async function mergedShards(open: OpenWithAdapters, plan: MergePlan): Pro
     return held ? storeLike({ dtype: ref.dtype, shape: held.shape }, asF32(held, own)) : await readTensor(ref)
   }
   const changes = new Map(plan.tensors.map((tensor) => [tensor.name, tensor]))
-  const shared = new Set(model.modules.flatMap(({ path, tiedTo }) => (tiedTo ? [`${path}.weight`] : [])))
+  const shared = new Set(
+    model.modules.flatMap(({ path, tiedTo }) => (tiedTo ? [model.fileName(`${path}.weight`)] : [])),
+  )
   const tensorOf = (name: string, ref: WeightRef): LazyTensor[] => {
     const own = modelNames.get(name)
     if (own === undefined) return shared.has(name) ? [] : [lazy(name, ref, () => readTensor(ref))]
@@ -49,7 +51,7 @@ export async function mergedShards(open: OpenWithAdapters, plan: MergePlan): Pro
     if (bound.has(change.name)) return []
     const ref = bound.get(change.source)
     invariant(ref, `the base has no tensor ${change.source}`)
-    return [lazy(change.name, ref, async () => change.compute(await read(change.source)))]
+    return [lazy(model.fileName(change.name), ref, async () => change.compute(await read(change.source)))]
   })
   shards.at(-1)?.push(...added)
   return shards.filter((shard) => shard.length > 0)

@@ -3,9 +3,12 @@
  * Must not know models or engines.
  */
 import type { Batch } from '../data/batch.ts'
+import type { FeedName, Model } from '../models/model.ts'
 import { activeTokens } from '../peft/activation.ts'
 import type { AdapterLayout } from '../peft/layout.ts'
-import type { HostTensor } from '../tensor/host-tensor.ts'
+import { invariant } from '../support/errors.ts'
+import { type HostTensor, i64, zeros } from '../tensor/host-tensor.ts'
+import { objectiveOf } from './objectives.ts'
 
 /** Name of the feed that says at which tokens adapter number `index` acts. */
 export function activeFeed(index: number): string {
@@ -15,11 +18,35 @@ export function activeFeed(index: number): string {
 /** Everything but dropout keys. @param layouts of the adapters on the base, in their order in the graph */
 export function batchTensors(
   batch: Batch,
+  model: Pick<Model, 'reads' | 'spec' | 'raw'>,
   layouts: readonly Pick<AdapterLayout, 'invocation'>[],
 ): Record<string, HostTensor> {
-  const { ids, positions, segments, labelRows, labels } = batch
-  const feeds: Record<string, HostTensor> = { ids, positions, segments, labelRows, labels }
+  const { ids, segments, labelRows } = batch
+  const feeds: Record<string, HostTensor> = { ...forwardTensors(batch, model), labelRows }
+  const { target } = objectiveOf(model)
+  const wanted = batch[target]
+  invariant(wanted, `the batch has no ${target}`)
+  feeds[target] = wanted
   for (const [i, { invocation }] of layouts.entries())
     if (invocation) feeds[activeFeed(i)] = activeTokens(ids, segments, invocation)
   return feeds
+}
+
+/** What the forward pass of a model reads. */
+export function forwardTensors(
+  { ids, positions, segments, types }: Pick<Batch, 'ids' | 'positions' | 'segments' | 'types'>,
+  { reads }: Pick<Model, 'reads'>,
+): Record<string, HostTensor> {
+  const [, seq = 0] = ids.shape
+  const all: Record<FeedName, HostTensor> = {
+    ids,
+    positions,
+    segments,
+    tokenTypes: types ?? zeros('i64', ids.shape),
+    columns: i64(
+      [seq],
+      Array.from({ length: seq }, (_, t) => t),
+    ),
+  }
+  return Object.fromEntries(Object.entries(all).filter(([name]) => reads.has(name as FeedName)))
 }

@@ -5,9 +5,11 @@
 
 import type { Batch } from '../data/batch.ts'
 import type { Executable } from '../engine/engine.ts'
+import type { Model } from '../models/model.ts'
 import type { AdapterLayout } from '../peft/layout.ts'
 import { invariant, LowrankError } from '../support/errors.ts'
 import { batchTensors } from './batch-tensors.ts'
+import { objectiveOf } from './objectives.ts'
 
 export interface Evaluation {
   /** Sum of the losses of all labels over their number. */
@@ -18,6 +20,7 @@ export interface Evaluation {
 }
 
 export interface LossOptions {
+  readonly model: Pick<Model, 'reads' | 'spec' | 'raw'>
   /** Of the adapters in the graph, in their order. */
   readonly layouts?: readonly Pick<AdapterLayout, 'invocation'>[] | undefined
   readonly signal?: AbortSignal | undefined
@@ -30,7 +33,7 @@ export interface LossOptions {
 export async function evaluateLosses(
   executable: Executable,
   batches: AsyncIterable<Batch> | Iterable<Batch>,
-  options: LossOptions = {},
+  options: LossOptions,
 ): Promise<Evaluation> {
   let [sum, tokens, examples] = [0, 0, 0]
   for await (const { batch, losses } of labelLosses(executable, batches, options)) {
@@ -41,20 +44,21 @@ export async function evaluateLosses(
   return { loss: tokens === 0 ? 0 : sum / tokens, tokens, examples }
 }
 
-/** The loss of each label of each batch, in the order of `batch.labelRows`. */
+/** The loss of each label of each batch, in the order of `batch.labelRows`, and its logits where the task has metrics. */
 export async function* labelLosses(
   executable: Executable,
   batches: AsyncIterable<Batch> | Iterable<Batch>,
-  { layouts = [], signal }: LossOptions = {},
-): AsyncGenerator<{ batch: Batch; losses: Float32Array }> {
+  { model, layouts = [], signal }: LossOptions,
+): AsyncGenerator<{ batch: Batch; losses: Float32Array; logits?: Float32Array }> {
+  const fetch = objectiveOf(model).measures ? ['losses', 'logits'] : ['losses']
   for await (const batch of batches) {
     if (signal?.aborted) throw new LowrankError('stopped', 'evaluation was stopped')
-    const feeds = batchTensors(batch, layouts)
-    const { losses } = await executable.run(feeds, { fetch: ['losses'], ...(signal ? { signal } : {}) })
+    const feeds = batchTensors(batch, model, layouts)
+    const { losses, logits } = await executable.run(feeds, { fetch, ...(signal ? { signal } : {}) })
     invariant(losses?.dtype === 'f32', 'an evaluation graph gives losses')
     const bad = losses.data.findIndex((loss) => !Number.isFinite(loss))
     if (bad >= 0) throw notFinite(batch, bad, losses.data[bad] ?? Number.NaN)
-    yield { batch, losses: losses.data }
+    yield { batch, losses: losses.data, ...(logits?.dtype === 'f32' ? { logits: logits.data } : {}) }
   }
 }
 

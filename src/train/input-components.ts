@@ -136,8 +136,7 @@ async function takeBatch(
 ): Promise<void> {
   const batch = collate(examples.map((example) => [example]))
   const tokens = tokenRows(examples, batch.ids.shape[1] ?? 1, labelledOnly)
-  const { ids, positions, segments } = batch
-  const feeds = { ids, positions, segments, tokenRows: i64([tokens.length], tokens) }
+  const feeds = { ...forwardTensors(batch, options.model), tokenRows: i64([tokens.length], tokens) }
   const outputs = await executable.run(feeds, signal ? { signal } : {})
   for (const [i, input] of inputs.entries()) {
     const values = outputs[`input.${i}`]

@@ -4,11 +4,12 @@
  */
 import type { Builder } from '../graph/builder.ts'
 import type { Node } from '../graph/types.ts'
-import type { Model } from '../models/causal-lm.ts'
+import type { Model } from '../models/model.ts'
 import { createNet, type Net, type NetInputs } from '../models/net.ts'
 import { type Attached, attach } from '../peft/attach.ts'
 import { mulDims } from '../tensor/dim.ts'
 import { activeFeed } from './batch-tensors.ts'
+import { objectiveOf } from './objectives.ts'
 
 /** What a batch feeds (data/batch.ts makes it); `dropoutKeys` only where dropout acts. */
 export interface BatchFeeds {
@@ -17,18 +18,26 @@ export interface BatchFeeds {
   readonly segments: Node
   /** Flat index, row·seq + t, of the hidden states that predict a label. */
   readonly labelRows: Node
+  /** `i64[batch, seq]` and `i64[seq]`, which only some encoders read. */
+  readonly tokenTypes: Node
+  readonly columns: Node
   readonly dropoutKeys: Node | undefined
+  /** `u32[1]`. */
+  readonly stepKey: Node | undefined
 }
 
-/** Declares the feeds of a batch: `ids, positions, segments: i64[batch, seq]`, `labelRows: i64[labelled]`. */
+/** Declares the feeds of a batch: `ids, positions, segments: i64[batch, seq]`, `labelRows: i64[labelled]`, … */
 export function batchFeeds(g: Builder, dropout: boolean): BatchFeeds {
   const grid = { dtype: 'i64', shape: ['batch', 'seq'] } as const
   return {
     ids: g.feed('ids', grid),
     positions: g.feed('positions', grid),
     segments: g.feed('segments', grid),
+    tokenTypes: g.feed('tokenTypes', grid),
+    columns: g.feed('columns', { dtype: 'i64', shape: ['seq'] }),
     labelRows: g.feed('labelRows', { dtype: 'i64', shape: ['labelled'] }),
     dropoutKeys: dropout ? g.feed('dropoutKeys', { dtype: 'u32', shape: ['batch', 'seq'] }) : undefined,
+    stepKey: dropout ? g.feed('stepKey', { dtype: 'u32', shape: [1] }) : undefined,
   }
 }
 
@@ -39,17 +48,22 @@ export function labelledStates(
   attached: readonly Attached[],
   feeds: BatchFeeds,
 ): { net: Net; rows: Node } {
-  const { positions, segments, dropoutKeys } = feeds
+  const { positions, segments, tokenTypes, columns, dropoutKeys, stepKey } = feeds
   const count = mulDims('batch', 'seq')
   const keys = dropoutKeys && {
     tokens: dropoutKeys,
     rows: g.gather(g.reshape(dropoutKeys, { shape: [count] }), feeds.labelRows),
+    step: stepKey,
   }
-  const inputs: NetInputs = { positions, segments, keyPositions: positions, keySegments: segments, dropoutKeys }
+  const inputs: NetInputs = {
+    ...{ positions, segments, keyPositions: positions, keySegments: segments, tokenTypes, columns },
+    ...{ dropoutKeys, rowKeys: keys?.rows, stepKey },
+  }
   const activated = attached.map((adapter, i) => withActivation(g, adapter, i, feeds))
   const wiring = attach(g, (name, shape) => g.weight(name, shape), activated, keys)
   const net = createNet(g, inputs, wiring)
-  const hidden = model.hidden(net, feeds.ids)
+  const states = model.hidden(net, feeds.ids)
+  const hidden = model.pooled?.(net, states) ?? states
   const rows = g.gather(g.reshape(hidden, { shape: [count, hidden.type.shape.at(-1) ?? 1] }), feeds.labelRows, {
     distinct: true,
   })
@@ -64,8 +78,17 @@ function withActivation(g: Builder, adapter: Attached, index: number, { labelRow
   return { ...adapter, active: { tokens, rows } }
 }
 
-/** Cross-entropy of each labelled token, `f32[labelled]`. */
-export function tokenLosses(g: Builder, model: Model, attached: readonly Attached[], feeds: BatchFeeds): Node {
+/** The loss of each label, `f32[labelled]`, with the logits it comes from where the task is measured by them. */
+export function batchLosses(
+  g: Builder,
+  model: Model,
+  attached: readonly Attached[],
+  feeds: BatchFeeds,
+): { losses: Node; logits?: Node } {
+  const objective = objectiveOf(model)
   const { net, rows } = labelledStates(g, model, attached, feeds)
-  return net.headLoss(model.head, rows, g.feed('labels', { dtype: 'i64', shape: ['labelled'] }))
+  const dtype = objective.target === 'labels' ? 'i64' : 'f32'
+  const target = g.feed(objective.target, { dtype, shape: ['labelled'] })
+  const losses = objective.losses(model, net, rows, target)
+  return { losses, ...(objective.measures ? { logits: model.logits(net, rows) } : {}) }
 }

@@ -7,7 +7,7 @@ import { gradients } from '../autodiff/backward.ts'
 import type { Builder } from '../graph/builder.ts'
 import { graphOf } from '../graph/graph.ts'
 import type { Graph, Node } from '../graph/types.ts'
-import type { Model } from '../models/causal-lm.ts'
+import type { Model } from '../models/model.ts'
 import { newBuilder } from '../ops/index.ts'
 import { shareLowRank } from '../passes/share-low-rank.ts'
 import type { Attached, AttachedLayout } from '../peft/attach.ts'
@@ -15,7 +15,7 @@ import type { AdapterTensor } from '../peft/layout.ts'
 import { invariant } from '../support/errors.ts'
 import { type HostTensor, sizeOf } from '../tensor/host-tensor.ts'
 import type { LoraFa } from './lora-fa.ts'
-import { batchFeeds, labelledStates, tokenLosses } from './loss-graph.ts'
+import { batchFeeds, batchLosses, labelledStates } from './loss-graph.ts'
 import { type OptimizerName, optimizers } from './optimizers.ts'
 import { type ParameterGroup, sliceGroups } from './parameter-groups.ts'
 
@@ -99,17 +99,18 @@ export function completeGradients(g: Builder, { losses, parameters }: Forward): 
   ])
 }
 
-/** Losses of each labelled token without dropout, the trained tensors as state. */
+/** Losses of each label without dropout (and logits, where the task has metrics), the trained tensors as state. */
 export function buildEvaluation(trained: Trained): Graph {
-  return graphOf([['losses', lossesIn(newBuilder(), trained, false).losses]])
+  const { losses, logits } = lossesIn(newBuilder(), trained, false)
+  return graphOf([['losses', losses], ...(logits ? ([['logits', logits]] as const) : [])])
 }
 
-/** Logits of the rows that `labelRows` names, `f32[labelled, vocab]`. */
+/** Logits of the rows that `labelRows` names, `f32[labelled, vocab or labels]`. */
 export function buildLogits(trained: Trained): Graph {
   const g = newBuilder()
   const nodes = sliceGroups(g, trained.groups)
   const { net, rows } = labelledStates(g, trained.model, [attachedTo(g, trained, nodes)], batchFeeds(g, false))
-  return graphOf([['logits', net.logits(trained.model.head, rows)]])
+  return graphOf([['logits', trained.model.logits(net, rows)]])
 }
 
 /** A forward pass as a step begins with it. */
@@ -120,19 +121,20 @@ export interface Forward {
 }
 
 /** Losses of each labelled token, built in `g` in the form that trains fastest. */
-function lossesIn(g: Builder, trained: Trained, dropout: boolean): Forward {
+function lossesIn(g: Builder, trained: Trained, dropout: boolean): Forward & { logits?: Node } {
   const plain = newBuilder()
   const parameters = sliceGroups(plain, trained.groups)
   const attached = attachedTo(plain, trained, parameters)
-  const losses = tokenLosses(plain, trained.model, [attached], batchFeeds(plain, dropout))
-  const images = shareLowRank(g, graphOf([['losses', losses], ...parameters]))
+  const found = batchLosses(plain, trained.model, [attached], batchFeeds(plain, dropout))
+  const images = shareLowRank(g, graphOf([...Object.entries(found), ...parameters]))
   const imageOf = (node: Node): Node => {
     const image = images.get(node)
     invariant(image, 'a node of the forward pass is not in its graph')
     return image
   }
   return {
-    losses: imageOf(losses),
+    losses: imageOf(found.losses),
+    ...(found.logits ? { logits: imageOf(found.logits) } : {}),
     parameters: new Map([...parameters].map(([id, node]) => [id, imageOf(node)])),
   }
 }

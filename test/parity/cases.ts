@@ -4,7 +4,7 @@ import { basename, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { sharedPath } from '../setup/shared.ts'
 
-/** Every case that is a decoder: the others are encoders. */
+export const ENCODERS = /^(bert.*|roberta.*|xlm-roberta.*|distilbert.*|electra.*|deberta-v2.*|modernbert.*)$/
 export const DECODERS = /^(llama.*|mistral.*|qwen\d.*|gemma.*|phi3.*|gpt2|gpt-neox.*|opt.*)$/
 
 /** Folders of cases whose name matches: those of scripts/goldens/models.py, then `LOWRANK_CASES` or the shared ones. */

@@ -23,7 +23,7 @@ import {
 export async function checkLogits(engine: Engine, c: Case): Promise<void> {
   const executable = await compile(engine, c, buildLogits(c.trained))
   await writeAdapter(executable, c.trained.groups, c.start)
-  const { logits } = await executable.run(logitFeeds(c.golden, c.trained.layout))
+  const { logits } = await executable.run(logitFeeds(c.golden, c.trained.model, c.trained.layout))
   expect(
     logitError(c.golden, required(c.tensors.get('logits_adapter'), 'logits'), required(logits, 'logits')),
   ).toBeLessThan(TORCH.logits)
@@ -33,7 +33,7 @@ export async function checkLogits(engine: Engine, c: Case): Promise<void> {
 export async function checkEvaluation(engine: Engine, c: Case): Promise<void> {
   const executable = await compile(engine, c, buildEvaluation(c.trained))
   await writeAdapter(executable, c.trained.groups, c.start)
-  const { losses } = await executable.run(feedsOf(batchOf(c.examples), {}, [c.trained.layout]))
+  const { losses } = await executable.run(feedsOf(c, batchOf(c, c.examples)))
   const values = Array.from(required(losses, 'losses').data, Number)
   expect(values.length).toBe(c.golden.eval_tokens)
   expect(Math.abs(values.reduce((a, b) => a + b, 0) / values.length - c.golden.eval_loss_adapter)).toBeLessThan(
@@ -55,10 +55,8 @@ function distance(expected: HostTensor, actual: HostTensor, origin?: HostTensor)
 export async function checkGradients(engine: Engine, c: Case): Promise<void> {
   const executable = await compile(engine, c, buildGradients(c.trained))
   await writeAdapter(executable, c.trained.groups, c.start)
-  const batch = batchOf(c.examples.slice(0, 2))
-  const found = await executable.run(
-    feedsOf(batch, { lossWeight: scalar(1 / batch.labels.data.length) }, [c.trained.layout]),
-  )
+  const batch = batchOf(c, c.examples.slice(0, 2))
+  const found = await executable.run(feedsOf(c, batch, { lossWeight: scalar(1 / batch.labels.data.length) }))
   for (const { id } of c.trained.groups.flatMap((g) => g.tensors)) {
     const golden = [...c.tensors].find(([k]) => k.startsWith('grad.') && sameTensor(k.slice(5), fileKey(id)))
     const [key, expected] = required(golden, `gradient of ${id}`)
@@ -90,12 +88,12 @@ export async function checkTraining(engine: Engine, c: Case, optimizer: Optimize
   )
   await executable.writeState(Object.fromEntries(moments))
   for (let step = 0; step < 20; step++) {
-    const batch = batchOf(c.examples.slice(2 * step, 2 * step + 2))
+    const batch = batchOf(c, c.examples.slice(2 * step, 2 * step + 2))
     const labelled = batch.labels.data.length
     const scalars = Object.entries(optimizers[optimizer].scalars(step + 1)).map(([k, v]) => [k, scalar(v)])
     const rate = scalar(1e-3 * scheduleFactor('linear', step, 0, 20))
     const out = await executable.run(
-      feedsOf(batch, { ...Object.fromEntries(scalars), rate, lossWeight: scalar(1 / labelled) }, [c.trained.layout]),
+      feedsOf(c, batch, { ...Object.fromEntries(scalars), rate, lossWeight: scalar(1 / labelled) }),
     )
     const loss = Array.from(required(out.losses, 'losses').data, Number).reduce((a, b) => a + b, 0) / labelled
     expect(Math.abs(loss - required(c.golden.losses[step], 'loss')), `loss of step ${step + 1}`).toBeLessThan(

@@ -1,13 +1,13 @@
-/** @file Every decoder conformance case, against both engines: logits, loss, gradients, twenty AdamW steps. */
+/** @file Every conformance case, against both engines: logits, loss, gradients, twenty AdamW steps. */
 import { afterAll, describe, expect, it } from 'vitest'
 import type { Engine } from '../../src/engine/engine.ts'
 import { onnxruntimeEngine } from '../../src/engines/onnxruntime/index.ts'
 import { referenceEngine } from '../../src/engines/reference/index.ts'
 import { openCase } from './case.ts'
-import { casesNamed, DECODERS } from './cases.ts'
+import { casesNamed, DECODERS, ENCODERS } from './cases.ts'
 import { checkEvaluation, checkGradients, checkLogits, checkTraining } from './checks.ts'
 
-const cases = casesNamed(DECODERS)
+const cases = [...casesNamed(DECODERS), ...casesNamed(ENCODERS)]
 const engines: Engine[] = [referenceEngine(), onnxruntimeEngine()]
 
 afterAll(async () => {

@@ -87,7 +87,7 @@ async function logitsOf(folder: string, golden: Golden) {
   const nothing = { layout: { sites: [], tensors: [], tokens: [] }, groups: [], dropout: 0, followsTies: false }
   const engine = referenceEngine()
   const executable = await engine.compile(prepare(buildLogits({ model, ...nothing }), engine.composites), { weights })
-  const { logits } = await executable.run(logitFeeds(golden))
+  const { logits } = await executable.run(logitFeeds(golden, model))
   await executable.dispose()
   return required(logits, 'logits')
 }

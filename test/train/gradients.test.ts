@@ -37,10 +37,10 @@ async function summed(engine: Engine, c: Case, batches: readonly Batch[]): Promi
 async function gradientsOf(executable: Executable, batch: Batch, weight: number): Promise<[string, Float64Array][]> {
   const found = isReference(executable)
     ? await executable.runExact({
-        ...feedsOf(batch),
+        ...feedsOf(c, batch),
         lossWeight: { dtype: 'f32', shape: [], data: Float64Array.of(weight) },
       })
-    : await executable.run({ ...feedsOf(batch), lossWeight: scalar(weight) })
+    : await executable.run({ ...feedsOf(c, batch), lossWeight: scalar(weight) })
   return Object.entries(found)
     .filter(([name]) => name.startsWith('grad.'))
     .map(([name, { data }]) => [name, Float64Array.from(data as ArrayLike<number>)])
@@ -72,11 +72,11 @@ describe.skipIf(!shared).each(table)('gradients of $folder by $name', ({ engine,
   it('accumulated over 4 batches of 2 equal those of a batch of 8', async () => {
     const c = await openCase(folder)
     const rows = c.examples.slice(0, 8)
-    const big = await summed(engine, c, [batchOf(rows)])
+    const big = await summed(engine, c, [batchOf(c, rows)])
     const parts = await summed(
       engine,
       c,
-      [0, 2, 4, 6].map((i) => batchOf(rows.slice(i, i + 2))),
+      [0, 2, 4, 6].map((i) => batchOf(c, rows.slice(i, i + 2))),
     )
     expect(worstDistance(big, parts)).toBeLessThan(limit)
   })
@@ -84,7 +84,7 @@ describe.skipIf(!shared).each(table)('gradients of $folder by $name', ({ engine,
   it('of packed rows equal those of padded rows', async () => {
     const c = await openCase(folder)
     const rows = c.examples.slice(0, 6)
-    const padded = await summed(engine, c, [batchOf(rows)])
+    const padded = await summed(engine, c, [batchOf(c, rows)])
     const packed = await summed(engine, c, [collate([rows.slice(0, 4), rows.slice(4)])])
     expect(worstDistance(padded, packed)).toBeLessThan(limit)
   })

@@ -41,7 +41,10 @@ export class Evaluator {
     await this.#executable.writeState(
       Object.fromEntries(trained.groups.map((group) => [group.name, packGroup(group, values)])),
     )
-    return await evaluateLosses(this.#executable, microBatches(this.#batches), { layouts: [trained.layout] })
+    return await evaluateLosses(this.#executable, microBatches(this.#batches), {
+      model: trained.model,
+      layouts: [trained.layout],
+    })
   }
 
   async dispose(): Promise<void> {
