@@ -3,6 +3,7 @@
  * @module lowrank
  */
 
+export type { DataReport, RowPiece } from './data/data-report.ts'
 export type { Builder } from './graph/builder.ts'
 export type { Node } from './graph/types.ts'
 export type { LoraModel, StepResult, Trainable } from './layers/lora-model.ts'
@@ -20,6 +21,7 @@ export {
 export { EMBEDDED } from './run/base-folder.ts'
 export { openChat } from './run/chat.ts'
 export { convert } from './run/convert.ts'
+export { dryRun } from './run/dry-run.ts'
 export { evaluate } from './run/evaluate.ts'
 export { generate } from './run/generate.ts'
 export { inspect } from './run/inspect.ts'
@@ -30,6 +32,7 @@ export { train } from './run/train.ts'
 export type {
   ChatSession,
   ConvertResult,
+  DryRunResult,
   EvalResult,
   GenerateEvent,
   GenerateResult,

@@ -4,6 +4,7 @@
  */
 import type { NoticeEvent, ProgressEvent, StepEvent, TrainEvent } from '../run/types.ts'
 import { bytes, count, duration, percent, short, significant } from '../support/human.ts'
+import { dataLines } from './data-lines.ts'
 import type { Palette, Terminal } from './terminal.ts'
 
 /** Shortest time between two drawings of the bar; a training step may be far shorter. */
@@ -26,7 +27,7 @@ export function followProgress(terminal: Terminal, now: () => number = Date.now)
   }
   return {
     show(event) {
-      for (const line of staying(event, terminal.err)) terminal.say(line)
+      for (const line of staying(event, terminal.err, terminal.width)) terminal.say(line)
       if (event.type === 'step') draw(stepBar(event, terminal), event.step === event.totalSteps)
       if (event.type !== 'progress') return
       if (rates?.label !== event.label) rates = { label: event.label, start: now(), from: event.done }
@@ -40,12 +41,14 @@ export function followProgress(terminal: Terminal, now: () => number = Date.now)
 }
 
 /** Lines of an event that are kept on the screen. */
-function staying(event: TrainEvent | ProgressEvent | NoticeEvent, palette: Palette): string[] {
+function staying(event: TrainEvent | ProgressEvent | NoticeEvent, palette: Palette, width: number): string[] {
   switch (event.type) {
     case 'notice':
       return [palette.faint(event.message)]
     case 'start':
       return [...event.warnings.map((warning) => `${palette.warn('warning:')} ${warning}`), startLine(event, palette)]
+    case 'data':
+      return dataLines(event.report, palette, width)
     case 'resume':
       return [palette.strong(event.message)]
     case 'step':

@@ -5,11 +5,12 @@
  */
 import { LowrankError } from '../support/errors.ts'
 import { count } from '../support/human.ts'
+import { nearest } from '../support/nearest.ts'
 import { type Dataset, DatasetBuilder } from './dataset.ts'
 import { type Encoded, type EncodeSettings, encodeRow } from './encode-row.ts'
 import { countLabels } from './example.ts'
 import { type RowFormat, rowColumns, rowFormat } from './row-format.ts'
-import { type RowSource, readRows, type SourcedRow, sourceName } from './rows.ts'
+import { type ReadRowsOptions, type RowSource, readRows, type SourcedRow, sourceName } from './rows.ts'
 
 export interface LoadDatasetOptions extends EncodeSettings {
   /** Files, or rows in memory, read one after the other. */
@@ -18,6 +19,8 @@ export interface LoadDatasetOptions extends EncodeSettings {
   skipBadRows?: boolean
   /** Longest row. Default 64 MiB. */
   maxRowBytes?: number
+  /** Fields of rows and the columns that hold them, where those have other names. */
+  columns?: Readonly<Record<string, string>> | undefined
   signal?: AbortSignal | undefined
 }
 
@@ -56,10 +59,10 @@ export async function loadDataset(options: LoadDatasetOptions): Promise<LoadedDa
   const builder = new DatasetBuilder(nameOf)
   const report = emptyReport()
   let format: RowFormat | undefined
-  for await (const row of readRows(sources, { maxBytes: options.maxRowBytes, wanted: rowColumns })) {
+  for await (const row of readRows(sources, readOptions(options))) {
     if (options.signal?.aborted) throw new LowrankError('stopped', 'stopped while reading the data')
     try {
-      const found = formatOf(row, format)
+      const found = formatOf(row, format, options.columns)
       const encoded = encodeRow(found.row, found.format, options)
       format = found.format
       if (tally(report, encoded)) builder.add(encoded, row.place, row.source, row.line)
@@ -78,15 +81,41 @@ function emptyReport(): Omit<DatasetReport, 'format'> {
   return { rows: 0, tokens: 0, labelled: 0, cut: 0, skipped: 0, reasons: [], unlabelled: 0, longest: 0 }
 }
 
-function formatOf(row: SourcedRow, first: RowFormat | undefined): { row: Record<string, unknown>; format: RowFormat } {
-  if (row.value instanceof LowrankError) throw row.value
-  const format = rowFormat(row.value)
-  if (first !== undefined && format !== first)
-    throw new LowrankError('data', `the row is of kind ${format}, and those before it are of kind ${first}`)
-  return { row: row.value, format }
+function readOptions({ maxRowBytes, columns = {} }: LoadDatasetOptions): ReadRowsOptions {
+  const named = new Set(Object.values(columns))
+  return {
+    maxBytes: maxRowBytes,
+    wanted: (all) => [...new Set([...rowColumns(all), ...all.filter((name) => named.has(name))])],
+  }
 }
 
-/** Adds a row to the report; false where it has nothing to learn. */
+/** The row with its fields under the names that rows have. @throws LowrankError `data` for a column that is not there */
+function renamed(row: Record<string, unknown>, columns: Readonly<Record<string, string>>): Record<string, unknown> {
+  const moved = new Set(Object.values(columns))
+  const rest = Object.entries(row).filter(([name]) => !moved.has(name))
+  const fields = Object.entries(columns).map(([field, column]): [string, unknown] => {
+    if (Object.hasOwn(row, column)) return [field, row[column]]
+    throw new LowrankError('data', `there is no column ${column}`, {
+      field: 'columns',
+      suggestion: nearest(column, Object.keys(row))[0] ?? `it has ${Object.keys(row).slice(0, 8).join(', ')}`,
+    })
+  })
+  return Object.fromEntries([...rest, ...fields])
+}
+
+function formatOf(
+  { value }: SourcedRow,
+  first: RowFormat | undefined,
+  columns: Readonly<Record<string, string>> | undefined,
+): { row: Record<string, unknown>; format: RowFormat } {
+  if (value instanceof LowrankError) throw value
+  const row = columns === undefined ? value : renamed(value, columns)
+  const format = rowFormat(row)
+  if (first !== undefined && format !== first)
+    throw new LowrankError('data', `the row is of kind ${format}, and those before it are of kind ${first}`)
+  return { row, format }
+}
+
 /** What a person should be told of rows that were not taken as they stand. */
 export function rowWarnings({ cut, unlabelled, skipped, reasons }: DatasetReport): string[] {
   return [
@@ -96,6 +125,7 @@ export function rowWarnings({ cut, unlabelled, skipped, reasons }: DatasetReport
   ]
 }
 
+/** Adds a row to the report; false where it has nothing to learn. */
 function tally(report: Omit<DatasetReport, 'format'>, { ids, labels, cut }: Encoded): boolean {
   const labelled = countLabels(labels)
   if (cut) report.cut++

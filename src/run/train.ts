@@ -6,7 +6,7 @@ import { basename } from 'node:path'
 import type { Batches } from '../data/batches.ts'
 import type { Engine } from '../engine/engine.ts'
 import { hashGraph, printGraph } from '../graph/print.ts'
-import { isLowrankError } from '../support/errors.ts'
+import { isLowrankError, LowrankError } from '../support/errors.ts'
 import {
   type Checkpoint,
   freshProgress,
@@ -49,6 +49,8 @@ export type { TrainOptions }
  */
 export async function* train(options: TrainOptions & Stoppable): AsyncGenerator<TrainEvent, TrainResult> {
   const { signal, ...given } = options
+  if (given.dryRun === true)
+    throw new LowrankError('usage', 'train() trains: a dry run of the library is dryRun()', { field: 'dryRun' })
   const effective = await effectiveSettings(given)
   const output = effective.settings.output ?? defaultOutput(effective.settings)
   const settings: TrainSettings = { ...effective.settings, output }
@@ -94,6 +96,7 @@ async function* runIn(folder: RunFolder, run: Run): AsyncGenerator<TrainEvent, T
   // Early, so that a run killed from here on can be resumed; but a former run goes only when this one can begin.
   if (!settings.overwrite || opened.find) await begin()
   yield startEvent(run, folder.path, totalSteps)
+  yield { type: 'data', report: material.report }
   for (const message of [...opened.notes, ...material.notes]) yield { type: 'notice', message }
   if (settings.resume) yield resumeEvent(checkpoint)
   const engine = await openEngine(settings.engine)
@@ -206,7 +209,8 @@ async function* trainIn(folder: RunFolder, run: Run, work: Work): AsyncGenerator
   }
 }
 
-async function folderOf(
+/** The folder of the base that is named, or of the config a new model starts from. */
+export async function folderOf(
   settings: TrainSettings,
   onEvent: (event: TrainEvent) => void,
   signal: AbortSignal | undefined,
@@ -221,7 +225,8 @@ function inputsOf({ adapter, data, evalData, loraConfig }: TrainSettings, base: 
   return [base, adapter, loraConfig, ...(data ?? []), ...(evalData ?? [])].filter((path) => path !== undefined)
 }
 
-function defaultOutput(settings: TrainSettings): string {
+/** Where a run goes that names no folder. */
+export function defaultOutput(settings: TrainSettings): string {
   const date = new Date().toISOString().slice(0, 16).replace(/[T:]/g, '-')
   const name = basename(settings.model ?? settings.fromConfig ?? 'model').replace(/[^\w.-]+/g, '-')
   return `runs/${date}-${name}-${settings.method}`

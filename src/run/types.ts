@@ -2,6 +2,7 @@
  * @file What the verbs' entry points take, tell and return: the contract between `run/`, the faces and the library.
  * Must not know a terminal, and holds no behaviour.
  */
+import type { DataReport } from '../data/data-report.ts'
 import type { ErrorCode } from '../support/errors.ts'
 
 /** Given beside a verb's options by whoever may stop it. */
@@ -42,6 +43,8 @@ export type TrainEvent =
       rows: number
       warnings: string[]
     }
+  /** What the rows are and what they cost, before the first step. */
+  | { type: 'data'; report: DataReport }
   | NoticeEvent
   | ProgressEvent
   | { type: 'resume'; step: number; message: string }
@@ -83,6 +86,19 @@ export interface TrainResult {
   seconds: number
   /** Stopped by its signal after saving. */
   stopped?: boolean
+}
+
+/** What `train` would do, found out without doing it. */
+export interface DryRunResult {
+  dryRun: true
+  /** Where the run would be written. */
+  output: string
+  model: string
+  method: string
+  trainable: number
+  parameters: number
+  totalSteps: number
+  data: DataReport
 }
 
 // ── use of a model ───────────────────────────────────────────────────────────────────────────────────────────────

@@ -1,14 +1,17 @@
 /** @file `lowrank train` at a terminal. Must not know how training works. */
 import type { TrainOptions } from '../../config/verbs/index.ts'
+import { dryRun } from '../../run/dry-run.ts'
 import { train } from '../../run/train.ts'
 import type { TrainResult } from '../../run/types.ts'
-import { bytes, count, duration, short } from '../../support/human.ts'
+import { bytes, count, duration, percent, short } from '../../support/human.ts'
+import { dataLines } from '../data-lines.ts'
 import { exitCodes } from '../errors.ts'
 import { drive, type Face, untilUnread } from '../face.ts'
 import { followProgress } from '../progress.ts'
 import type { Palette } from '../terminal.ts'
 
 export async function trainFace(options: TrainOptions, face: Face): Promise<number | undefined> {
+  if (options.dryRun === true) return void (await dryRunFace(options, face))
   const progress = followProgress(face.terminal)
   const reading = untilUnread(face)
   const result = await drive(train({ ...options, signal: reading.signal }), (event) => {
@@ -20,6 +23,24 @@ export async function trainFace(options: TrainOptions, face: Face): Promise<numb
   if (face.json) face.emit(result)
   else face.terminal.write(trainSummary(result, face.terminal.out))
   return result.stopped === true ? exitCodes.stopped : undefined
+}
+
+/** Says what a run would do; the rows are the result, so they go to stdout. */
+async function dryRunFace({ dryRun: _, ...options }: TrainOptions, face: Face): Promise<void> {
+  const progress = followProgress(face.terminal)
+  const onEvent = face.json ? face.emit : progress.show
+  const result = await dryRun({ ...options, signal: face.signal, onEvent })
+  progress.end()
+  if (face.json) return face.emit(result)
+  const { out, width } = face.terminal
+  const { model, method, trainable, parameters, totalSteps, output } = result
+  face.terminal.write(
+    `${[
+      `${out.strong(model)}: ${method} would train ${short(trainable)} of ${short(parameters)} parameters (${percent(trainable / parameters)})`,
+      `  in ${count(totalSteps)} steps and write ${output}; nothing was written`,
+      ...dataLines(result.data, out, width),
+    ].join('\n')}\n`,
+  )
 }
 
 /** What a finished run leaves on the screen. */

@@ -1,13 +1,14 @@
 /** @file Options that name rows and how they become batches. Must not know how rows are read. */
-import { boolean, choice, integer, list, number, option } from '../option.ts'
+import { z } from 'zod'
+import { boolean, choice, integer, list, listOf, number, option } from '../option.ts'
 
 const group = 'Data'
-const files = 'files of rows (.jsonl, .json), or a folder with train, valid and test files'
+const files = 'files of rows (.jsonl, .json, .csv, .tsv, .parquet), or a folder with train, valid and test files'
 
 export const dataOption = option(
   group,
   list('FILES', files),
-  'Rows: files, or a folder with train, valid and test files.',
+  'Rows: files (JSONL, JSON, CSV, TSV, Parquet), or a folder with train, valid and test files.',
 )
 
 export const trainingData = {
@@ -20,7 +21,14 @@ export const trainingData = {
   ),
 }
 
+const pair = z.string().regex(/^[^=]+=[^=]+$/)
+
 export const rowOptions = {
+  columns: option(
+    group,
+    listOf(pair, 'FIELD=COLUMN', 'pairs of a field of rows and the column that holds it, as text=sentence').optional(),
+    'Where columns have other names than the fields of rows: `text=sentence,label=class`.',
+  ),
   maxLength: option(
     group,
     integer(2).default(1024),

@@ -1,6 +1,6 @@
 /** @file Options of `train`. Must not know the training loop. */
 
-import { option, text } from '../option.ts'
+import { boolean, option, text } from '../option.ts'
 import { adapterOptions } from '../options/adapter.ts'
 import { batching, rowOptions, trainingData } from '../options/data.ts'
 import { dtypeOption, engineOptions, printGraphOption, recomputeOption } from '../options/machine.ts'
@@ -45,6 +45,11 @@ export const trainVerb = verb(
     dtype: dtypeOption,
     recompute: recomputeOption,
     printGraph: printGraphOption,
+    dryRun: option(
+      'Data',
+      boolean().default(false),
+      'Check everything, show what the rows are and what they cost, and end before training; nothing is written.',
+    ),
   },
   {
     examples: [

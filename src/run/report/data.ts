@@ -4,6 +4,7 @@ import { basename, join, resolve } from 'node:path'
 import { parse } from 'yaml'
 import { kebab, type OptionTable } from '../../config/option.ts'
 import { verbs } from '../../config/verbs/index.ts'
+import type { DataReport } from '../../data/data-report.ts'
 import { ADAPTER_TENSORS } from '../../formats/peft-folder.ts'
 import { readSafetensorsHeader } from '../../formats/tensor-files.ts'
 import { pathKind } from '../../support/files.ts'
@@ -46,6 +47,8 @@ export interface ReportData {
   settings: Setting[]
   trained: TrainedKind[]
   samples: Sample[]
+  /** What the rows are, where the run says. */
+  data?: DataReport
   /** Parameters of the whole model, frozen ones included. */
   parameters?: number
   /** Numbers of state that the optimizer keeps for each parameter: 2 for AdamW, 0 for SGD. */
@@ -53,7 +56,7 @@ export interface ReportData {
 }
 
 /** What the run knows and the folder does not say. */
-export type ReportExtras = Partial<Pick<ReportData, 'parameters' | 'samples' | 'trained'>>
+export type ReportExtras = Partial<Pick<ReportData, 'parameters' | 'samples' | 'trained' | 'data'>>
 
 /** Reads a run folder: trainer_log.jsonl, run.yaml, and the header of the trained tensors. */
 export async function readReportData(folder: string, extras: ReportExtras = {}): Promise<ReportData> {
@@ -69,7 +72,8 @@ export async function readReportData(folder: string, extras: ReportExtras = {}):
     samples: extras.samples ?? [],
     moments: options.optimizer === 'sgd' ? 0 : 2,
   }
-  return extras.parameters === undefined ? data : { ...data, parameters: extras.parameters }
+  const { parameters, data: rows } = extras
+  return { ...data, ...(parameters === undefined ? {} : { parameters }), ...(rows === undefined ? {} : { data: rows }) }
 }
 
 async function readOptions(file: string): Promise<Record<string, unknown>> {

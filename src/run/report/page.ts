@@ -6,6 +6,7 @@ import { bytes, count, duration, percent, short, significant } from '../../suppo
 import { version } from '../../support/version.ts'
 import { type Chart, legend, lineChart, type Series } from './chart.ts'
 import type { ReportData, Sample, Setting, TrainedKind } from './data.ts'
+import { dataSection } from './data-section.ts'
 import { type Html, html } from './html.ts'
 import { smooth } from './scale.ts'
 import { style } from './style.ts'
@@ -46,6 +47,7 @@ ${curveSection(
   log.steps.map((s) => ({ x: s.step, y: s.gradNorm })),
 )}
 </div>
+${dataSection(data.data)}
 ${samplesSection(data.samples)}
 ${trainedSection(data)}
 ${settingsSection(data.settings)}

@@ -53,6 +53,7 @@ tbody th { font-weight: 400; color: var(--ink); font-size: inherit; }
 .sample dd { margin: 0; min-width: 0; }
 pre { margin: 0; font: .875rem/1.5 ui-monospace, "SF Mono", Menlo, Consolas, "DejaVu Sans Mono", monospace; white-space: pre-wrap; overflow-wrap: anywhere; background: var(--code); border-radius: 6px; padding: .3rem .6rem; }
 .tuned pre { border-left: 3px solid var(--good); }
+mark { background: color-mix(in srgb, var(--good) 24%, transparent); color: inherit; border-radius: 3px; }
 .settings { columns: 2; column-gap: 2.5rem; margin-top: .4rem; }
 .settings > div { break-inside: avoid; padding-top: .7rem; }
 .settings h3 { font-size: .8125rem; font-weight: 500; color: var(--soft); margin: 0; }

@@ -44,7 +44,7 @@ export async function* finish(
     ...(stopped ? { stopped } : {}),
   }
   await subject.write(folder.path, values, factsOf(result))
-  await writeReport(folder.path, { parameters: subject.parameters })
+  await writeReport(folder.path, { parameters: subject.parameters, data: run.material.report })
   // Last: what has a result is finished, and a run that is resumed then changes nothing.
   if (!stopped) await folder.writeResult(result)
   if (!stopped) yield* reportSamples(folder.path, run, engine)
@@ -74,7 +74,7 @@ async function* reportSamples(output: string, run: Run, engine: Engine): AsyncGe
       parameters: subject.parameters,
       signal,
     })
-    await writeReport(output, { parameters: subject.parameters, samples })
+    await writeReport(output, { parameters: subject.parameters, data: material.report, samples })
   } catch (error) {
     if (!isLowrankError(error)) throw error
     yield { type: 'notice', message: `the report has no samples: ${error.message}` }

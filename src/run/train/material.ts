@@ -2,13 +2,14 @@
 import { createHash } from 'node:crypto'
 import { Batches, type DataCursor } from '../../data/batches.ts'
 import { dataFiles } from '../../data/data-files.ts'
+import { type DataReport, dataReport } from '../../data/data-report.ts'
 import { type Dataset, splitDataset } from '../../data/dataset.ts'
 import { type DatasetReport, loadDataset, rowWarnings } from '../../data/load-dataset.ts'
 import type { CommonConfig } from '../../models/causal-lm.ts'
 import { LowrankError } from '../../support/errors.ts'
-import { count } from '../../support/human.ts'
 import type { Tokenizer } from '../../text/tokenizer.ts'
 import { openTokenizer } from '../open-for-use.ts'
+import { rowColumnNames } from '../row-columns.ts'
 import type { TrainSettings } from './settings.ts'
 
 export interface Material {
@@ -17,6 +18,8 @@ export interface Material {
   /** Hash of the training rows: a run goes on only with the same ones. */
   readonly hash: string
   readonly tokenizer: Tokenizer | undefined
+  /** What the rows are and what they cost. */
+  readonly report: DataReport
   readonly notes: readonly string[]
 }
 
@@ -38,6 +41,7 @@ export async function loadMaterial(
       modelMaxLength: config.maxPositions,
       trainOn: settings.trainOn,
       skipBadRows: settings.skipBadRows,
+      columns: rowColumnNames(settings.columns),
       signal,
     })
   const files = await dataFiles(settings.data ?? [])
@@ -53,7 +57,17 @@ export async function loadMaterial(
       : splitDataset(dataset, settings.evalSplit, settings.dataSeed ?? settings.seed)
   const train = split?.train ?? dataset
   const held = split?.held ?? (evalFiles.length > 0 ? (await load(evalFiles)).dataset : undefined)
-  return { train, held, hash: hashOf(train), tokenizer, notes: reportNotes(report) }
+  const { batchSize, gradAccumulation, maxLength, packing, shuffle } = settings
+  const seed = settings.dataSeed ?? settings.seed
+  const batching = { batchSize, gradAccumulation, maxLength, packing, shuffle, seed }
+  return {
+    train,
+    held,
+    hash: hashOf(train),
+    tokenizer,
+    report: dataReport(train, report, { ...batching, tokenizer, held }),
+    notes: rowWarnings(report),
+  }
 }
 
 async function evaluationFiles(paths: readonly string[]): Promise<string[]> {
@@ -93,12 +107,4 @@ function hashOf(data: Dataset): string {
     hash.update(bytes(labels))
   }
   return hash.digest('hex')
-}
-
-function reportNotes(report: DatasetReport): string[] {
-  const { rows, tokens, labelled, format, longest } = report
-  return [
-    `${count(rows)} ${format} rows, ${count(tokens)} tokens, ${count(labelled)} of them with loss, the longest row ${count(longest)}`,
-    ...rowWarnings(report),
-  ]
 }

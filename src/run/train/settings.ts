@@ -19,7 +19,7 @@ export const RUN_FILE = 'run.yaml'
 /** Options that a resumed run may change: lengths, logging, saving, engine and threads. */
 const MAY_DIFFER: ReadonlySet<string> = new Set([
   ...['output', 'resume', 'overwrite', 'steps', 'epochs', 'logEvery', 'evalEvery', 'saveEvery', 'keep', 'keepBest'],
-  ...['engine', 'threads', 'samples', 'printGraph'],
+  ...['engine', 'threads', 'samples', 'printGraph', 'dryRun'],
 ])
 
 export interface Effective {
@@ -90,7 +90,7 @@ function refuseContradictions(given: TrainOptions, before: TrainSettings, now: T
 
 /** The text of run.yaml. */
 export function runFileText(settings: TrainSettings): string {
-  const { resume: _, overwrite: __, ...kept } = settings
+  const { resume: _, overwrite: __, dryRun: ___, ...kept } = settings
   return formatRunFile(
     verbs.train,
     kept,
