@@ -2,6 +2,7 @@
  * @file Cuts CSV into records: a line end inside a quoted field is part of it. Fields are split in delimited-rows.ts.
  * Must not know columns. Source: RFC 4180.
  */
+import { LowrankError } from '../support/errors.ts'
 import { NEWLINE, type RawRow, RowBuffer, type RowCutter } from './row-cutter.ts'
 
 const QUOTE = 0x22
@@ -11,13 +12,15 @@ const COMMA = 0x2c
 type Place = 'start' | 'plain' | 'quoted' | 'quote'
 
 export class CsvCutter implements RowCutter {
+  readonly #file: string
   readonly #row: RowBuffer
   #place: Place = 'start'
   #line = 1
   /** Line on which the record begins. */
   #first = 1
 
-  constructor(maxBytes: number) {
+  constructor(file: string, maxBytes: number) {
+    this.#file = file
     this.#row = new RowBuffer(maxBytes, false)
   }
 
@@ -39,7 +42,13 @@ export class CsvCutter implements RowCutter {
     return rows
   }
 
+  /** @throws LowrankError `data` inside quotes: the rest of the file is no single bad row that could be skipped */
   end(): RawRow[] {
+    if (this.#place === 'quoted') {
+      const file = `${this.#file}:${this.#first}`
+      const message = `${file}: a field begins with a quote that is not closed, and takes in the rest of the file`
+      throw new LowrankError('data', message, { file })
+    }
     return this.#take().map((row) => ({ ...row, last: true }))
   }
 

@@ -63,16 +63,24 @@ describe('CSV', () => {
       [5, 'the row has 1 fields, and the header names 2'],
       [6, { a: '1', b: '2' }],
     ])
-    expect(await read('a,b\n1,2\n3,"4\n5,6\n')).toEqual([
-      [2, { a: '1', b: '2' }],
-      [3, 'field 2 begins with a quote that is not closed'],
-    ])
-    const long = await read(`a,b\n1,"${'x'.repeat(99)}\n`, 'rows.csv', { maxBytes: 50 })
+    const long = await read(`a,b\n1,"${'x'.repeat(99)}"\n`, 'rows.csv', { maxBytes: 50 })
     expect(long).toEqual([[2, 'the row has more than 50 bytes']])
     expect(await values("messages\n\"[{'role': 'user'}]\"\n")).toEqual([
       expect.stringMatching(/^messages holds no JSON/),
     ])
     expect(await read(Buffer.from([...Buffer.from('a\n'), 0xff, 0x0a]))).toEqual([[2, 'the row is not UTF-8 text']])
+  })
+
+  it('with a quote that is not closed is refused whole: a bad row that is skipped would hide all after it', async () => {
+    await expect(read('a,b\n1,2\n3,"4\n5,6\n7,8')).rejects.toThrow(
+      /rows\.csv:3: a field begins with a quote that is not closed, and takes in the rest of the file/,
+    )
+  })
+
+  it('separated by anything but commas is told by its header', async () => {
+    await expect(read('text;label\na;1\n')).rejects.toThrow(/rows\.csv:1: .* separated by semicolons/)
+    await expect(read('text\tlabel\na\t1\n')).rejects.toThrow(/separated by tabs.*\.tsv/)
+    expect(await values('text\na;1\n')).toEqual([{ text: 'a;1' }])
   })
 
   it('keeps quotes inside fields that are not quoted', async () => {

@@ -71,6 +71,11 @@ export function textOf(raw: RawRow): string {
 }
 
 function checkColumns(names: readonly string[]): void {
+  const [only = '', ...others] = names
+  if (others.length === 0 && only.includes(';'))
+    throw new LowrankError('data', 'the columns seem to be separated by semicolons: write commas')
+  if (others.length === 0 && only.includes('\t'))
+    throw new LowrankError('data', 'the columns seem to be separated by tabs: name the file .tsv')
   if (names.some((name) => name.includes('\r')))
     throw new LowrankError('data', 'lines end with CR alone: save the file with LF or CRLF line ends')
   const twice = names.find((name, i) => name !== '' && names.indexOf(name) !== i)

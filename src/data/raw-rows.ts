@@ -15,7 +15,7 @@ const CHUNK_BYTES = 2 ** 18
 /**
  * Rows of a file: a `.json` file that begins with `[` is an array, rows of a `.csv` file end outside quotes, anything else
  * has a row a line. Blank lines are none.
- * @throws LowrankError `missing`, `io`, or `data` for an array that is not closed and for UTF-16
+ * @throws LowrankError `missing`, `io`, or `data` for an array or a quote that is not closed and for UTF-16
  */
 export async function* rawRows(file: string, maxBytes = MAX_ROW_BYTES): AsyncGenerator<RawRow> {
   let cutter: RowCutter | undefined
@@ -54,7 +54,7 @@ function withoutMark(file: string, chunk: Uint8Array): Uint8Array {
 
 function cutterFor(file: string, chunk: Uint8Array, maxBytes: number): RowCutter {
   const name = file.toLowerCase()
-  if (name.endsWith('.csv')) return new CsvCutter(maxBytes)
+  if (name.endsWith('.csv')) return new CsvCutter(file, maxBytes)
   if (name.endsWith('.tsv')) return new LineCutter(maxBytes, false)
   return isArray(name, chunk) ? new ArrayCutter(file, maxBytes) : new LineCutter(maxBytes)
 }
