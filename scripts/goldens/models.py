@@ -2,7 +2,8 @@
 
 usage: python scripts/goldens/models.py [NAME ...]   (torch 2.15, transformers 5.24, peft 0.21.2)
 Writes test/goldens/models/NAME/ with a model folder, an adapter whose A and B are both non-zero, rows, and
-  golden.json         token ids, losses (token-weighted means) and gradient norms of each step, greedy continuation
+  golden.json         token ids, losses (token-weighted means) and gradient norms of each step, greedy continuation;
+                      with LongRoPE also those of prompts on both sides of the crossing, each alone and without a cache
   golden.safetensors  logits with the adapter, gradients of the first step, every tensor after the last step
 test/parity/conformance.test.ts reads them. Training: f32, AdamW(1e-3, decay 0.01 on all), clip 1, linear decay to 0 over
 STEPS steps, two rows a step in file order, no dropout.
@@ -44,8 +45,8 @@ def cases():
     yield "gemma", tf.GemmaConfig(**SIZES, head_dim=6), lora(target_modules=["q_proj", "down_proj", "embed_tokens"])
     yield "gemma2", tf.Gemma2Config(**SIZES, head_dim=6, sliding_window=4, query_pre_attn_scalar=10, attn_logit_softcapping=2.0, final_logit_softcapping=3.0), lora(target_modules=LINEAR)
     yield "gemma3", tf.Gemma3TextConfig(**SIZES, head_dim=6, sliding_window=4, query_pre_attn_scalar=10, layer_types=["full_attention", "sliding_attention"], rope_parameters=ROPES), lora(target_modules="all-linear")
-    # The continuation crosses the 16 tokens up to which the short factors hold.
-    yield "phi3-longrope", tf.Phi3Config(**SIZES, rope_parameters=LONG), lora(target_modules="all-linear")
+    # Rows and continuations on both sides of the 16 tokens up to which the short factors hold.
+    yield "phi3-longrope", tf.Phi3Config(**SIZES, original_max_position_embeddings=16, rope_parameters=LONG), lora(target_modules="all-linear")
     neox = dict(**{k: v for k, v in SIZES.items() if k != "num_key_value_heads"}, rope_parameters=dict(rope_type="default", rope_theta=10000.0, partial_rotary_factor=0.5))
     yield "gpt-neox", tf.GPTNeoXConfig(**neox), lora(target_modules=["query_key_value", "dense", "dense_4h_to_h"])
     yield "gpt-neox-serial", tf.GPTNeoXConfig(**neox, use_parallel_residual=False, attention_bias=False), lora(target_modules="all-linear")
@@ -67,10 +68,10 @@ def enlarge(model):
                 p.normal_(0, 0.1)
 
 
-def draw_rows(generator):
+def draw_rows(generator, longest=16):
     rows = []
     for _ in range(ROWS):
-        length = int(torch.randint(5, 16, (1,), generator=generator))
+        length = int(torch.randint(5, longest, (1,), generator=generator))
         ids = torch.randint(3, VOCAB, (length,), generator=generator).tolist()
         silent = int(torch.randint(0, length // 2, (1,), generator=generator))
         rows.append({"input_ids": ids, "labels": [-100] * silent + ids[silent:]})
@@ -86,9 +87,22 @@ def pad(rows):
     return ids, mask, labels
 
 
+def is_long(config):
+    return "short_factor" in (getattr(config, "rope_parameters", None) or {})
+
+
+def logits_of(model, rows):
+    ids, mask, _ = pad(rows)
+    if not is_long(model.config):
+        return model(input_ids=ids, attention_mask=mask).logits
+    # transformers takes the factors of the longest row for a whole batch: only a row alone has its own.
+    alone = [model(input_ids=torch.tensor([row["input_ids"]])).logits[0] for row in rows]
+    return torch.nn.utils.rnn.pad_sequence(alone, batch_first=True)
+
+
 def loss_of(model, rows):
-    ids, mask, labels = pad(rows)
-    logits = model(input_ids=ids, attention_mask=mask).logits[:, :-1]
+    labels = pad(rows)[2]
+    logits = logits_of(model, rows)[:, :-1]
     return torch.nn.functional.cross_entropy(logits.reshape(-1, VOCAB), labels[:, 1:].reshape(-1), ignore_index=-100)
 
 
@@ -106,7 +120,9 @@ def write_case(folder, config, adapter):
     model = tf.AutoModelForCausalLM.from_config(config, dtype=torch.float32, attn_implementation="eager")
     enlarge(model)
     model.save_pretrained(folder / "model")
-    rows = draw_rows(torch.Generator().manual_seed(7))
+    rows = draw_rows(torch.Generator().manual_seed(7), 26 if is_long(config) else 16)
+    if is_long(config):
+        rows[0] = {name: values[:12] for name, values in rows[0].items()}  # the first step has a row of either side
     (folder / "train.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     model = peft.get_peft_model(model, adapter)
     with torch.no_grad():
@@ -123,14 +139,22 @@ def write_case(folder, config, adapter):
     (folder / "golden.safetensors").chmod(0o644)
 
 
+def continuation(model, prompt):
+    ids = torch.tensor([prompt])
+    out = model.generate(input_ids=ids, attention_mask=torch.ones_like(ids), max_new_tokens=16, do_sample=False, eos_token_id=None, pad_token_id=0, use_cache=False)
+    return out[0, len(prompt) :].tolist()
+
+
 def measure(model, rows, optimizer=None):
     ids, mask, _ = pad(rows[:2])
     prompt = rows[0]["input_ids"][:4]
     with torch.no_grad():
-        logits = model(input_ids=ids, attention_mask=mask).logits
+        logits = logits_of(model, rows[:2])
         counts = [sum(label != -100 for label in r["labels"][1:]) for r in rows]
         evaluated = sum(float(loss_of(model, [r])) * c for r, c in zip(rows, counts)) / sum(counts)
-        out = model.generate(input_ids=torch.tensor([prompt]), attention_mask=torch.ones(1, 4, dtype=torch.long), max_new_tokens=16, do_sample=False, eos_token_id=None, pad_token_id=0)
+        greedy = continuation(model, prompt)
+        sides = [[token for row in rows for token in row["input_ids"]][:length] for length in (3, 9, 15, 16, 17, 20)] if is_long(model.config) else []
+        generations = [{"prompt": prompt, "ids": continuation(model, prompt)} for prompt in sides]
     trained = {n: p for n, p in model.named_parameters() if p.requires_grad}
     tensors = {"logits_adapter": logits}
     loss_of(model, rows[:2]).backward()
@@ -144,7 +168,7 @@ def measure(model, rows, optimizer=None):
     tensors.update({"trained." + k: v for k, v in peft.get_peft_model_state_dict(model).items()})
     return {
         "input_ids": ids.tolist(), "attention_mask": mask.tolist(), "eval_loss_adapter": evaluated, "eval_tokens": sum(counts),
-        "prompt_ids": prompt, "greedy_ids": out[0, 4:].tolist(), "trainable": sum(p.numel() for p in trained.values()),
+        "prompt_ids": prompt, "greedy_ids": greedy, **({"generations": generations} if sides else {}), "trainable": sum(p.numel() for p in trained.values()),
         "no_gradient": no_gradient, "losses": losses, "grad_norms": norms,
     }, tensors
 

@@ -20,13 +20,13 @@ export interface Bounds {
 /** Fields that say nothing about the maths of a forward pass: never reported as unread. */
 const HARMLESS = new Set(
   `_attn_implementation _attn_implementation_autoset _flash_attn_2_enabled _name_or_path _num_labels _commit_hash architectures
-  auto_map bad_words_ids begin_suppress_tokens bos_token_id chunk_size_feed_forward cls_token_id custom_pipelines decoder_start_token_id
+  auto_map bad_words_ids begin_suppress_tokens bos_token_id cache_implementation chunk_size_feed_forward cls_token_id custom_pipelines decoder_start_token_id
   diversity_penalty do_sample dtype early_stopping encoder_no_repeat_ngram_size eos_token_id exponential_decay_length_penalty
-  finetuning_task forced_bos_token_id forced_eos_token_id gradient_checkpointing id2label initializer_range keys_to_ignore_at_inference
+  finetuning_task forced_bos_token_id forced_eos_token_id gradient_checkpointing id2label initializer_range is_llama_config keys_to_ignore_at_inference
   label2id length_penalty max_length max_position_embeddings min_length model_type no_repeat_ngram_size num_beam_groups num_beams
   num_return_sequences output_attentions output_hidden_states output_scores pad_token_id prefix problem_type remove_invalid_values
   repetition_penalty return_dict return_dict_in_generate sep_token_id suppress_tokens task_specific_params temperature
-  tf_legacy_loss tokenizer_class top_k top_p torch_dtype torchscript transformers_version typical_p unsloth_fixed unsloth_version
+  tf_legacy_loss tokenizer_class top_k top_p torch_dtype torchscript transformers.js_config transformers_version typical_p unsloth_fixed unsloth_version
   use_bfloat16 use_cache`.split(/\s+/),
 )
 

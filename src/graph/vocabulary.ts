@@ -114,9 +114,12 @@ export interface CompositeOps {
   /** −log softmax(logits)[label] for each row: `f32[n, vocab], i64[n] → f32[n]`. */
   crossEntropy: Op<['logits', 'labels']>
   crossEntropyGrad: Op<['logits', 'labels', 'dy']>
-  /** crossEntropy(hidden·weightᵀ, labels) without keeping logits: `f32[n, d], f32[vocab, d], i64[n] → f32[n]`. */
-  linearCrossEntropy: Op<['hidden', 'weight', 'labels']>
-  linearCrossEntropyGrad: Op<['hidden', 'weight', 'labels', 'dy']>
+  /**
+   * crossEntropy(hidden·weightᵀ, labels) without keeping logits: `f32[n, d], f32[vocab, d], i64[n] → f32[n]`. `softcap`:
+   * logits are squashed into ±softcap by tanh before; 0 for none.
+   */
+  linearCrossEntropy: Op<['hidden', 'weight', 'labels'], NoParams, { softcap: number }>
+  linearCrossEntropyGrad: Op<['hidden', 'weight', 'labels', 'dy'], NoParams, { softcap: number }>
 }
 
 export interface Ops extends CoreOps, CompositeOps {}

@@ -33,6 +33,7 @@ export function gemma2Fields(
   const layers = types(shape.layers)
   const width = raw.int('sliding_window', { min: 1, default: 4096 })
   raw.require({ use_bidirectional_attention: false })
+  raw.value('hidden_act') // beside hidden_activation, which is the one that counts
   // null says that nothing is capped; a file without the field means the default.
   const cap = (field: string, fallback: number | undefined): number | undefined =>
     Object.hasOwn(raw.json(), field) ? raw.number(field, { min: Number.MIN_VALUE, default: undefined }) : fallback

@@ -17,6 +17,8 @@ export const gemma3 = causalLM<Gemma2Config>({
   ...llamaFamily,
   modelTypes: ['gemma3_text'],
   config(raw) {
+    // Named in the config; transformers' Gemma 3 reads it and applies it nowhere, and no published file sets it.
+    raw.require({ attn_logit_softcapping: null })
     // Under either name: every how many layers one sees everything.
     const underscored = raw.int('_sliding_window_pattern', { min: 1, default: 6 })
     const every = raw.int('sliding_window_pattern', { min: 1, default: underscored })

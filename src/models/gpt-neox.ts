@@ -31,11 +31,13 @@ export const gptNeox = causalLM<GptNeoxConfig>({
     return net.layerNorm('gpt_neox.final_layer_norm', h, c.eps)
   },
   head: (c) => ({
-    path: 'embed_out',
+    path: 'lm_head',
     vocabSize: c.vocabSize,
     tiedTo: c.tieWordEmbeddings ? 'gpt_neox.embed_in' : undefined,
   }),
   block: /^gpt_neox\.layers\.\d+/,
+  // transformers 5 gave the module the name that other families have; files keep the old one.
+  fileName: (name) => name.replace(/^lm_head\./, 'embed_out.'),
 })
 
 function gptNeoxConfig(raw: HfConfig): GptNeoxConfig {
@@ -45,6 +47,9 @@ function gptNeoxConfig(raw: HfConfig): GptNeoxConfig {
     throw raw.fault('num_attention_heads', `is ${heads}, which does not divide hidden_size ${hiddenSize}`)
   raw.require({ is_decoder: false })
   raw.value('classifier_dropout') // of a token classifier's head
+  // Names of a draft of the config, in published files still; transformers reads neither.
+  raw.value('attention_probs_dropout_prob')
+  raw.value('hidden_dropout_prob')
   const headDim = hiddenSize / heads
   const maxPositions = raw.int('max_position_embeddings', { min: 1, default: 2048 })
   const rate = (field: string): number => raw.number(field, { min: 0, max: 1, default: 0 })

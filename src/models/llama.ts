@@ -61,7 +61,7 @@ export function llamaShape(
   }
   const headDim = raw.int('head_dim', { min: 2, max: LARGEST.width, default: defaults.headDim ?? hiddenSize / heads })
   const maxPositions = raw.int('max_position_embeddings', { min: 1, default: 2048 })
-  raw.require({ pretraining_tp: 1 })
+  raw.require({ pretraining_tp: 1, rope_interleaved: false })
   return {
     vocabSize: raw.int('vocab_size', { min: 1, max: LARGEST.ids }),
     hiddenSize,

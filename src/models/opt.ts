@@ -44,7 +44,8 @@ function optConfig(raw: HfConfig): OptConfig {
   const heads = raw.int('num_attention_heads', { min: 1, default: 12 })
   if (hiddenSize % heads !== 0)
     throw raw.fault('num_attention_heads', `is ${heads}, which does not divide hidden_size ${hiddenSize}`)
-  raw.require({ layerdrop: 0 })
+  raw.require({ layerdrop: 0, learned_embeddings: true, scale_embeddings: false })
+  raw.value('activation_dropout') // named in the config, applied nowhere by transformers
   const normsFirst = raw.boolean('do_layer_norm_before', { default: true })
   return {
     vocabSize: raw.int('vocab_size', { min: 1, max: LARGEST.ids, default: 50272 }),

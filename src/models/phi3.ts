@@ -29,8 +29,10 @@ export const phi3 = causalLM<Phi3Config>({
 function phi3Config(raw: HfConfig): Phi3Config {
   // Named in the config, applied nowhere by transformers' Phi3Model.
   raw.value('embd_pdrop')
+  raw.require({ attention_bias: false, mlp_bias: false, lm_head_bias: false, full_attn_mod: 1, interpolate_factor: 1 })
+  const original = raw.int('original_max_position_embeddings', { min: 1, default: 4096 })
   return {
-    ...llamaFields(raw, { rope: { partial: 1 }, rmsNormEps: 1e-5 }),
+    ...llamaFields(raw, { rope: { partial: 1, original, types: ['default', 'longrope'] }, rmsNormEps: 1e-5 }),
     window: raw.int('sliding_window', { min: 1, default: undefined }),
     residualDropout: raw.number('resid_pdrop', { min: 0, max: 1, default: 0 }),
   }

@@ -8,6 +8,7 @@ export const qwen2 = causalLM<LlamaConfig>({
   ...llamaFamily,
   modelTypes: ['qwen2'],
   config(raw) {
+    raw.require({ use_mrope: false })
     const fields = llamaFields(raw)
     return { ...fields, qkvBias: true, outputBias: false, mlpBias: false, window: qwenWindows(raw, fields.layers) }
   },

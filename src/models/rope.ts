@@ -5,6 +5,8 @@
  */
 import type { HfConfig } from '../formats/hf-config.ts'
 import { ropeParameters } from '../formats/rope-parameters.ts'
+import { LowrankError } from '../support/errors.ts'
+import { lastSegment } from './modules.ts'
 
 export interface Rope {
   /** One a pair of channels: radians a position. Channels beyond the last pair are not turned. */
@@ -23,6 +25,13 @@ interface RopeParameters {
 }
 
 const TYPES = ['default', 'linear', 'llama3', 'yarn', 'longrope'] as const
+type RopeType = (typeof TYPES)[number]
+
+/** Parameters of one type that files have beside another: transformers computes without them, with a warning. */
+const OTHER_TYPES = new Set(
+  `attention_factor beta_fast beta_slow factor high_freq_factor long_factor low_freq_factor mscale mscale_all_dim
+  original_max_position_embeddings short_factor truncate`.split(/\s+/),
+)
 
 export interface RopeOptions {
   /** What a family's config means where it says nothing. @default 10000 */
@@ -30,6 +39,10 @@ export interface RopeOptions {
   /** Share of each head's channels that is turned, where the config says nothing; a family that always turns all of them
    * leaves it out, and refuses another share. */
   readonly partial?: number | undefined
+  /** Length of the first training, where a family's config has it outside the section and so it counts. */
+  readonly original?: number | undefined
+  /** Types the family knows. @default all */
+  readonly types?: readonly RopeType[] | undefined
 }
 
 /**
@@ -41,13 +54,24 @@ export function ropeOf(config: HfConfig, headDim: number, maxPositions: number, 
 }
 
 /** The same, of one section: of `rope_parameters` by layer type. */
-export function ropeOfSection(section: HfConfig, heads: number, maxPositions: number, options: RopeOptions): Rope {
-  const type = section.oneOf('rope_type', TYPES, { default: 'default' })
+export function ropeOfSection(section: HfConfig, headDim: number, maxPositions: number, options: RopeOptions): Rope {
+  const rope = readRope(section, headDim, maxPositions, options)
+  const unread = section.unread().filter((field) => !OTHER_TYPES.has(lastSegment(field)))
+  if (unread[0] === undefined) return rope
+  throw new LowrankError('unsupported', `${section.file} sets ${unread.join(', ')}, which lowrank does not compute`, {
+    file: section.file,
+    field: unread[0],
+  })
+}
+
+function readRope(section: HfConfig, heads: number, maxPositions: number, options: RopeOptions): Rope {
+  const type = section.oneOf('rope_type', options.types ?? TYPES, { default: 'default' })
   const theta = section.number('rope_theta', { default: options.theta ?? 10000, min: Number.MIN_VALUE })
   const headDim = turnedChannels(section, heads, options.partial)
   const base = Array.from({ length: headDim / 2 }, (_, i) => theta ** ((-2 * i) / headDim))
   if (type === 'default') return { inverseFrequencies: base, attentionFactor: 1 }
-  const originalMaxPositions = section.int('original_max_position_embeddings', { default: maxPositions, min: 1 })
+  const originalMaxPositions =
+    options.original ?? section.int('original_max_position_embeddings', { default: maxPositions, min: 1 })
   if (type === 'longrope') return longrope(base, section, originalMaxPositions, maxPositions)
   if (type === 'yarn') {
     const factor = section.number('factor', { default: maxPositions / originalMaxPositions, min: Number.MIN_VALUE })

@@ -36,7 +36,7 @@ export const crossEntropyGrad: CompositeDefinition<'crossEntropyGrad'> = {
 
 export const linearCrossEntropy: CompositeDefinition<'linearCrossEntropy'> = {
   inputs: ['hidden', 'weight', 'labels'],
-  optional: {},
+  optional: { softcap: 0 },
   type(inputs) {
     const [hidden, weight, labels] = [at(inputs, 0), at(inputs, 1), at(inputs, 2)]
     if (hidden.shape[1] !== weight.shape[1] || hidden.shape[0] !== labels.shape[0]) {
@@ -44,21 +44,31 @@ export const linearCrossEntropy: CompositeDefinition<'linearCrossEntropy'> = {
     }
     return { dtype: 'f32', shape: labels.shape }
   },
-  expand: (g, { hidden, weight, labels }) => g.crossEntropy(g.matmul(hidden, weight, { transB: true }), labels),
+  expand(g, { hidden, weight, labels }, { softcap }) {
+    const raw = g.matmul(hidden, weight, { transB: true })
+    return g.crossEntropy(softcap === 0 ? raw : g.mul(g.tanh(g.mul(raw, 1 / softcap)), softcap), labels)
+  },
   // A trained head differentiates through the expansion; a frozen one never needs a gradient of the logits' size twice.
   vjp: {
-    hidden: (g, { hidden, weight, labels }, dy) => g.linearCrossEntropyGrad(hidden, weight, labels, dy),
+    hidden: (g, { hidden, weight, labels }, dy, params) => g.linearCrossEntropyGrad(hidden, weight, labels, dy, params),
     labels: null,
   },
 }
 
 export const linearCrossEntropyGrad: CompositeDefinition<'linearCrossEntropyGrad'> = {
   inputs: ['hidden', 'weight', 'labels', 'dy'],
-  optional: {},
+  optional: { softcap: 0 },
   type: (inputs) => at(inputs, 0),
-  // d hidden = dy · (softmax(logits)·W − W[label]): the one-hot matrix is never built.
-  expand(g, { hidden, weight, labels, dy }) {
-    const p = g.softmax(g.matmul(hidden, weight, { transB: true }))
-    return g.mul(g.sub(g.matmul(p, weight), g.gather(weight, labels)), column(g, dy))
+  // d hidden = dy · (softmax(logits)·W − W[label]): the one-hot matrix is never built. A cap multiplies each logit's share
+  // by its derivative, 1 − tanh².
+  expand(g, { hidden, weight, labels, dy }, { softcap }) {
+    const raw = g.matmul(hidden, weight, { transB: true })
+    const target = g.gather(weight, labels)
+    if (softcap === 0) return g.mul(g.sub(g.matmul(g.softmax(raw), weight), target), column(g, dy))
+    const slope = (t: Node): Node => g.sub(1, g.mul(t, t))
+    const t = g.tanh(g.mul(raw, 1 / softcap))
+    const p = g.mul(g.softmax(g.mul(t, softcap)), slope(t))
+    const own = column(g, g.takeLast(slope(t), labels))
+    return g.mul(g.sub(g.matmul(p, weight), g.mul(target, own)), column(g, dy))
   },
 }

@@ -26,4 +26,35 @@ describe.each(engines)('greedy continuation on $name', (engine) => {
     expect(result?.finishReason).toBe('length')
     await generator.dispose()
   })
+
+  it.each(cases.filter(({ name }) => /^phi3-longrope of models/.test(name)))(
+    '$name: rows that cross from short to long factors, each as if alone',
+    async ({ folder }) => {
+      const c = await openCase(folder)
+      const { model, layout } = c.trained
+      const adapters = [{ name: 'golden', layout, values: c.start, base: new Map() }]
+      const wanted = c.golden.generations ?? []
+      const { longFrom = 0 } = model.config
+      const crossing = wanted.filter(
+        ({ prompt, ids }) => prompt.length <= longFrom && prompt.length + ids.length > longFrom,
+      )
+      expect([crossing.length, wanted.length]).toEqual([4, 6])
+      const requests = wanted.map(({ prompt, ids }) => ({
+        ids: prompt,
+        maxTokens: ids.length,
+        adapters: [{ name: 'golden' }],
+      }))
+      for (const [batchSize, promptChunk] of [
+        [8, 512],
+        [8, 2],
+        [3, 7],
+        [1, 512],
+      ]) {
+        const generator = new Generator({ engine, model, weights: c.weights, adapters, batchSize, promptChunk })
+        const found = await generator.run(requests)
+        expect(found.map(({ ids }) => ids)).toEqual(wanted.map(({ ids }) => ids))
+        await generator.dispose()
+      }
+    },
+  )
 })
