@@ -39,6 +39,14 @@ export interface ComponentOptions {
   onBatch?(found: number, inputs: number): void
 }
 
+/** A model's graph of inputs, compiled. */
+interface Compiled {
+  readonly model: Pick<Model, 'reads'>
+  readonly executable: Executable
+}
+
+type Collecting = ComponentOptions & { readonly model: Model }
+
 /** Batches after which what is not found yet is taken as it is. */
 const MOST_BATCHES = 400
 
@@ -69,7 +77,7 @@ export async function inputComponents(
   const compile = { weights, ...(threads === undefined ? {} : { threads }) }
   const executable = await engine.compile(prepare(graph, engine.composites), compile)
   try {
-    const settled = await collect(executable, inputs, options)
+    const settled = await collect({ model, executable }, inputs, options)
     return { inputs, settled }
   } finally {
     await executable.dispose()
@@ -107,7 +115,7 @@ function inputGraph(
   return { names, graph: graphOf(outputs) }
 }
 
-async function collect(executable: Executable, inputs: Input[], options: ComponentOptions): Promise<boolean> {
+async function collect(on: Compiled, inputs: Input[], options: ComponentOptions): Promise<boolean> {
   const { rows, batchSize, signal } = options
   let ranks: ReadonlyMap<string, number> | undefined
   for (let step = 0, at = 0; step < MOST_BATCHES; step++) {
@@ -121,7 +129,7 @@ async function collect(executable: Executable, inputs: Input[], options: Compone
       rows.example((at + i) % rows.length),
     )
     at = at + examples.length < rows.length ? at + examples.length : 0
-    await takeBatch(executable, inputs, examples, options)
+    await takeBatch(on, inputs, examples, options)
     if (inputs.every(({ pca }) => pca.components)) ranks = distributeRanks(inputs)
     if (!ranks && (step + 1) * batchSize >= 2 * rows.length) throw tooFewTokens(inputs)
   }
@@ -129,14 +137,14 @@ async function collect(executable: Executable, inputs: Input[], options: Compone
 }
 
 async function takeBatch(
-  executable: Executable,
+  { model, executable }: Compiled,
   inputs: readonly Input[],
   examples: readonly Example[],
-  { labelledOnly, tau, signal }: ComponentOptions,
+  { model, labelledOnly, tau, signal }: Collecting,
 ): Promise<void> {
   const batch = collate(examples.map((example) => [example]))
   const tokens = tokenRows(examples, batch.ids.shape[1] ?? 1, labelledOnly)
-  const feeds = { ...forwardTensors(batch, options.model), tokenRows: i64([tokens.length], tokens) }
+  const feeds = { ...forwardTensors(batch, model), tokenRows: i64([tokens.length], tokens) }
   const outputs = await executable.run(feeds, signal ? { signal } : {})
   for (const [i, input] of inputs.entries()) {
     const values = outputs[`input.${i}`]
