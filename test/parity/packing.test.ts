@@ -13,7 +13,7 @@ const engine = referenceEngine()
 afterAll(() => engine.dispose())
 
 async function losses(executable: Executable, c: Case, rows: Example[][]): Promise<number[]> {
-  const out = await executable.run(feedsOf(collate(rows), {}, [c.trained.layout]))
+  const out = await executable.run(feedsOf(c, collate(rows)))
   return Array.from(required(out.losses, 'losses').data, Number)
 }
 

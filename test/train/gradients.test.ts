@@ -2,7 +2,7 @@
 import { afterAll, describe, expect, it } from 'vitest'
 import type { Batch } from '../../src/data/batch.ts'
 import { collate } from '../../src/data/collate.ts'
-import type { Engine, Executable } from '../../src/engine/engine.ts'
+import type { Engine, Executable, Tensors } from '../../src/engine/engine.ts'
 import { prepare } from '../../src/engine/prepare.ts'
 import { onnxruntimeEngine } from '../../src/engines/onnxruntime/index.ts'
 import { type ReferenceExecutable, referenceEngine } from '../../src/engines/reference/index.ts'
@@ -22,7 +22,7 @@ async function summed(engine: Engine, c: Case, batches: readonly Batch[]): Promi
   const labelled = batches.reduce((n, b) => n + b.labels.data.length, 0)
   const sums = new Map<string, Float64Array>()
   for (const batch of batches) {
-    for (const [name, data] of await gradientsOf(executable, batch, 1 / labelled)) {
+    for (const [name, data] of await gradientsOf(executable, feedsOf(c, batch), 1 / labelled)) {
       const sum = sums.get(name) ?? new Float64Array(data.length)
       data.forEach((x, i) => {
         sum[i] = (sum[i] ?? 0) + x
@@ -34,13 +34,13 @@ async function summed(engine: Engine, c: Case, batches: readonly Batch[]): Promi
   return sums
 }
 
-async function gradientsOf(executable: Executable, batch: Batch, weight: number): Promise<[string, Float64Array][]> {
+async function gradientsOf(executable: Executable, feeds: Tensors, weight: number): Promise<[string, Float64Array][]> {
   const found = isReference(executable)
     ? await executable.runExact({
-        ...feedsOf(c, batch),
+        ...feeds,
         lossWeight: { dtype: 'f32', shape: [], data: Float64Array.of(weight) },
       })
-    : await executable.run({ ...feedsOf(c, batch), lossWeight: scalar(weight) })
+    : await executable.run({ ...feeds, lossWeight: scalar(weight) })
   return Object.entries(found)
     .filter(([name]) => name.startsWith('grad.'))
     .map(([name, { data }]) => [name, Float64Array.from(data as ArrayLike<number>)])
