@@ -1,5 +1,5 @@
 /**
- * @file Reads a command line: `--x value`, `--x=value`, `--x`, `--no-x`, one bare word where a verb has a place for it.
+ * @file Reads a command line: `--x value`, `--x=value`, `--x`, `--no-x`, bare words where a verb has a place for them.
  * Must not check values; `resolve.ts` does.
  */
 import { LowrankError } from '../support/errors.ts'
@@ -111,7 +111,11 @@ function flagValue(facts: OptionFacts, label: string, attached: string | undefin
 
 function readWord(spec: VerbSpec, word: string, found: Map<string, Token>): void {
   const name = spec.positional
-  if (name === undefined || found.has(name)) {
+  const token = name === undefined ? undefined : found.get(name)
+  const option = name === undefined ? undefined : spec.options[name]
+  // A list takes every bare word: `diff A B`.
+  if (token && option && optionFacts(option).syntax === 'list') return void token.texts.push(word)
+  if (name === undefined || token) {
     const hint = word.startsWith('-')
       ? undefined
       : `options of ${spec.name} start with --; see lowrank ${spec.name} --help`

@@ -19,8 +19,11 @@ export interface Bidiagonal {
   readonly vt: Matrix
 }
 
-/** @param input f64[m, n] with m ≥ n */
-export function bidiagonalize(input: Matrix): Bidiagonal {
+/**
+ * @param input f64[m, n] with m ≥ n
+ * @param vectors without them U and V are f64[n, 0], and only B is found, in a third of the time
+ */
+export function bidiagonalize(input: Matrix, vectors = true): Bidiagonal {
   const { rows: m, columns: n } = input
   const a = matrix(m, n, Float64Array.from(input.data))
   const [d, e] = [new Float64Array(n), new Float64Array(Math.max(0, n - 1))]
@@ -29,23 +32,39 @@ export function bidiagonalize(input: Matrix): Bidiagonal {
     const down = Float64Array.from({ length: m - j }, (_, i) => a.data[(j + i) * n + j] ?? 0)
     const l = reflectionOf(down)
     left.push(l)
-    reflectRows(a, j, j, l)
+    const sums = columnSums(a, j, j, l)
+    reflectRow(a, j, j, l, sums, 0)
     d[j] = a.data[j * n + j] ?? 0
-    if (j + 1 >= n) break
-    const r = reflectionOf(row(a, j).subarray(j + 1))
-    right.push(r)
-    for (let i = j; i < m; i++) reflect(row(a, i).subarray(j + 1), r)
-    e[j] = a.data[j * n + j + 1] ?? 0
+    const last = j + 1 >= n
+    const r = last ? undefined : reflectionOf(row(a, j).subarray(j + 1))
+    if (r) right.push(r)
+    // Both reflections while a row is in cache: the matrix is read twice a step, not four times.
+    for (let i = j; i < m; i++) {
+      if (i > j) reflectRow(a, i, j, l, sums, i - j)
+      if (r) reflect(row(a, i).subarray(j + 1), r)
+    }
+    if (r) e[j] = a.data[j * n + j + 1] ?? 0
   }
+  if (!vectors) return { d, e, ut: matrix(n, 0), vt: matrix(n, 0) }
   return { d, e, ut: transpose(product(left, m, n, 0)), vt: transpose(product(right, n, n, 1)) }
 }
 
-/** Rows from `i0` on, columns from `j0` on: A ← (I − tau·v·vᵀ)·A. */
-function reflectRows(a: Matrix, i0: number, j0: number, { v, tau }: Reflection): void {
-  if (tau === 0) return
+/** vᵀ · A over rows from `i0` and columns from `j0` on. */
+function columnSums(a: Matrix, i0: number, j0: number, { v, tau }: Reflection): Float64Array {
   const sums = new Float64Array(a.columns - j0)
-  for (const [i, factor] of v.entries()) addScaled(sums, row(a, i0 + i).subarray(j0), factor)
-  for (const [i, factor] of v.entries()) addScaled(row(a, i0 + i).subarray(j0), sums, -tau * factor)
+  if (tau !== 0) for (const [i, factor] of v.entries()) addScaled(sums, row(a, i0 + i).subarray(j0), factor)
+  return sums
+}
+
+/** Row i, columns from `j0` on, of (I − tau·v·vᵀ)·A. */
+function reflectRow(a: Matrix, i: number, j0: number, { v, tau }: Reflection, sums: Float64Array, at: number): void {
+  if (tau !== 0) addScaled(row(a, i).subarray(j0), sums, -tau * (v[at] ?? 0))
+}
+
+/** Rows from `i0` on, columns from `j0` on: A ← (I − tau·v·vᵀ)·A. */
+function reflectRows(a: Matrix, i0: number, j0: number, reflection: Reflection): void {
+  const sums = columnSums(a, i0, j0, reflection)
+  for (let i = 0; i < reflection.v.length; i++) reflectRow(a, i0 + i, j0, reflection, sums, i)
 }
 
 /** The first `count` columns of the product of reflections, the j-th acting from row j + shift on: f64[size, count]. */

@@ -7,10 +7,11 @@ import { addScaled, checkFinite, dot, type Matrix, matrix, row, transpose } from
 /**
  * M = Q · R.
  * @param m f64[m, n]
+ * @param only with 'r', q is not computed: f64[m, 0]
  * @returns q f64[m, k] with orthonormal columns, r f64[k, n] upper triangular; k = min(m, n)
  * @throws LowrankError `data` for an empty matrix or numbers that are not finite
  */
-export function qr(m: Matrix): { q: Matrix; r: Matrix } {
+export function qr(m: Matrix, only?: 'r'): { q: Matrix; r: Matrix } {
   checkFinite(m, 'QR')
   const k = Math.min(m.rows, m.columns)
   const columns = transpose(m) // row j is column j, so that reflections run along memory
@@ -23,7 +24,7 @@ export function qr(m: Matrix): { q: Matrix; r: Matrix } {
   const r = matrix(k, m.columns)
   for (let i = 0; i < k; i++)
     for (let j = i; j < m.columns; j++) r.data[i * m.columns + j] = columns.data[j * m.rows + i] ?? 0
-  return { q: transpose(formQ(reflections, k, m.rows)), r }
+  return { q: only === 'r' ? matrix(m.rows, 0) : transpose(formQ(reflections, k, m.rows)), r }
 }
 
 /** I − tau · v · vᵀ, with v[0] = 1. */

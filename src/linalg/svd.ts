@@ -49,6 +49,18 @@ export function svd(m: Matrix): Svd {
   return sorted(b)
 }
 
+/**
+ * The singular values alone, f64[min(m, n)], from the largest on.
+ * @throws LowrankError as `svd`
+ */
+export function singularValues(m: Matrix): Float64Array {
+  checkFinite(m, 'a singular value decomposition')
+  if (m.rows < m.columns) return singularValues(transpose(m))
+  const b = bidiagonalize(m.rows > 1.5 * m.columns ? qr(m, 'r').r : m, false)
+  diagonalize(b)
+  return b.d.map(Math.abs).sort().reverse()
+}
+
 function sorted({ d, ut, vt }: Bidiagonal): Svd {
   const order = Array.from(d.keys()).sort((i, j) => Math.abs(d[j] ?? 0) - Math.abs(d[i] ?? 0))
   const pick = (from: Matrix, signed: boolean): Matrix => {
