@@ -45,8 +45,6 @@ interface Compiled {
   readonly executable: Executable
 }
 
-type Collecting = ComponentOptions & { readonly model: Model }
-
 /** Batches after which what is not found yet is taken as it is. */
 const MOST_BATCHES = 400
 
@@ -140,7 +138,7 @@ async function takeBatch(
   { model, executable }: Compiled,
   inputs: readonly Input[],
   examples: readonly Example[],
-  { model, labelledOnly, tau, signal }: Collecting,
+  { labelledOnly, tau, signal }: ComponentOptions,
 ): Promise<void> {
   const batch = collate(examples.map((example) => [example]))
   const tokens = tokenRows(examples, batch.ids.shape[1] ?? 1, labelledOnly)
