@@ -110,7 +110,9 @@ export function bertLayer(
   const after = (module: string, inner: Node, residual: Node): Node =>
     net.scope(module, () => {
       const out = net.dropout('dropout', net.linear('dense', inner, c.hiddenSize, { bias: true }), c.dropout.hidden)
-      return net.layerNorm('LayerNorm', net.g.add(out, residual), c.eps)
+      const norm = (h: Node): Node => net.layerNorm('LayerNorm', h, c.eps)
+      const place = module === 'output' ? 'feedForward' : 'attention'
+      return norm(net.g.add(net.sublayer('', place, { out, residual, norm }), residual))
     })
   const mixed = net.scope('attention.self', self)
   const h = after('attention.output', mixed, x)

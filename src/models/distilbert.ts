@@ -8,6 +8,7 @@ import { type Activation, activate, activationOf } from './activation.ts'
 import { labelLayer } from './bert.ts'
 import { type EncoderConfig, encoder } from './encoder.ts'
 import { LARGEST } from './model.ts'
+import type { Sublayer } from './modules.ts'
 import type { Net } from './net.ts'
 
 interface DistilBertConfig extends EncoderConfig {
@@ -84,12 +85,16 @@ function distilbertConfig(raw: HfConfig): DistilBertConfig {
 function block(net: Net, c: DistilBertConfig, x: Node): Node {
   const { g } = net
   const mixed = net.scope('attention', () => attention(net, c, x))
-  const h = net.layerNorm('sa_layer_norm', g.add(mixed, x), EPS)
+  const after = (name: string, place: Sublayer['place'], normName: string, out: Node, residual: Node): Node => {
+    const norm = (sum: Node): Node => net.layerNorm(normName, sum, EPS)
+    return norm(g.add(net.sublayer(name, place, { out, residual, norm }), residual))
+  }
+  const h = after('attention_adapters', 'attention', 'sa_layer_norm', mixed, x)
   const out = net.scope('ffn', () => {
     const inner = activate(g, c.activation, net.linear('lin1', h, c.innerSize, { bias: true }))
     return net.dropout('dropout', net.linear('lin2', inner, c.hiddenSize, { bias: true }), c.dropout.hidden)
   })
-  return net.layerNorm('output_layer_norm', g.add(out, h), EPS)
+  return after('output_adapters', 'feedForward', 'output_layer_norm', out, h)
 }
 
 function attention(net: Net, c: DistilBertConfig, x: Node): Node {

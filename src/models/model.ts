@@ -8,7 +8,7 @@ import type { HeadSpec } from '../formats/task.ts'
 import type { Node } from '../graph/types.ts'
 import { newBuilder } from '../ops/index.ts'
 import { LowrankError } from '../support/errors.ts'
-import type { ModuleInfo } from './modules.ts'
+import type { ModuleInfo, Sublayer } from './modules.ts'
 import { createNet, type Head, type Net } from './net.ts'
 
 /** What every family's config says, whatever its own names for it. */
@@ -50,6 +50,8 @@ export interface Model {
   readonly tokenTypes: number
   /** Every module in order, with the tensors each holds. */
   readonly modules: readonly ModuleInfo[]
+  /** Where bottleneck adapters can sit; none in decoders. */
+  readonly sublayers: readonly Sublayer[]
   /** The feeds that `hidden` reads. */
   readonly reads: ReadonlySet<FeedName>
   /** → the last hidden state, `f32[batch, seq, hidden]`. */
@@ -80,7 +82,7 @@ export interface ModelFamily {
 export function describe(
   hidden: (net: Net, ids: Node) => Node,
   logits: (net: Net, rows: Node) => Node,
-): Pick<Model, 'modules' | 'reads'> {
+): Pick<Model, 'modules' | 'sublayers' | 'reads'> {
   const g = newBuilder()
   const modules = new Map<string, ModuleInfo>()
   const grid = (name: FeedName): Node => g.feed(name, { dtype: 'i64', shape: ['batch', 'seq'] })
@@ -98,11 +100,13 @@ export function describe(
     // A layer that is used twice (DeBERTa's projections of positions) is one module.
     if (!modules.has(module.path)) modules.set(module.path, isAbove ? { ...module, isAbove } : module)
   }
-  const net = createNet(g, inputs, { base: (name, shape) => g.weight(name, shape), onModule })
+  const sublayers: Sublayer[] = []
+  const onSublayer = (sublayer: Sublayer): number => sublayers.push(sublayer)
+  const net = createNet(g, inputs, { base: (name, shape) => g.weight(name, shape), onModule, onSublayer })
   const states = hidden(net, grid('ids'))
   isAbove = true
   logits(net, states)
-  return { modules: [...modules.values()], reads: feedsBelow(states) }
+  return { modules: [...modules.values()], sublayers, reads: feedsBelow(states) }
 }
 
 function feedsBelow(output: Node): Set<FeedName> {

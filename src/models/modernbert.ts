@@ -141,15 +141,11 @@ function norm(net: Net, c: ModernBertConfig, name: string, x: Node): Node {
 function block(net: Net, c: ModernBertConfig, x: Node, layer: number): Node {
   const { g } = net
   const normed = layer === 0 ? x : norm(net, c, 'attn_norm', x) // the embeddings' norm stands right before the first
-  const h = g.add(
-    x,
-    net.scope('attn', () => attention(net, c, normed, layer)),
-  )
+  const mixed = net.scope('attn', () => attention(net, c, normed, layer))
+  const h = g.add(x, net.sublayer('attn', 'attention', { out: mixed, residual: x }))
   const again = norm(net, c, 'mlp_norm', h)
-  return g.add(
-    h,
-    net.scope('mlp', () => mlp(net, c, again)),
-  )
+  const out = net.scope('mlp', () => mlp(net, c, again))
+  return g.add(h, net.sublayer('mlp', 'feedForward', { out, residual: h }))
 }
 
 function attention(net: Net, c: ModernBertConfig, x: Node, layer: number): Node {

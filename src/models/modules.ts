@@ -39,6 +39,15 @@ export interface ModuleInfo {
   readonly freshWeight?: number
 }
 
+/** Where what a sublayer gives meets what it was given: bottleneck adapters sit here. */
+export interface Sublayer {
+  /** Where AdapterHub puts the adapters' parameters, as the model's Hugging Face path. */
+  readonly path: string
+  readonly place: 'attention' | 'feedForward'
+  readonly layer: number
+  readonly width: number
+}
+
 /** A module LoRA can sit on, with its sizes known. */
 export interface SiteModule extends ModuleInfo {
   readonly kind: SiteKind

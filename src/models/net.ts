@@ -8,7 +8,7 @@ import type { Node } from '../graph/types.ts'
 import { invariant } from '../support/errors.ts'
 import { hashName } from '../support/random.ts'
 import { type Dim, mulDims, sameShape } from '../tensor/dim.ts'
-import type { ModuleInfo, SiteModule } from './modules.ts'
+import type { ModuleInfo, SiteModule, Sublayer } from './modules.ts'
 import type { Rope } from './rope.ts'
 
 /** A frozen (or fully trained) layer, as an adapter meets it. */
@@ -29,8 +29,21 @@ export interface Wiring {
   base(name: string, shape: readonly number[], sharedWith?: string): Node
   /** Called for every layer an adapter can sit at; the default is `layer.apply(x)`. */
   adapt?(layer: Layer, x: Node): Node | undefined
+  /** Called where a sublayer ends; the default is `meeting.out`. */
+  adaptSublayer?(sublayer: Sublayer, meeting: Meeting): Node | undefined
   /** Called once a module, in order. */
   onModule?(module: ModuleInfo): void
+  onSublayer?(sublayer: Sublayer): void
+}
+
+/** What meets at the end of a sublayer, all `f32[batch, seq, hidden]`. */
+export interface Meeting {
+  /** What the sublayer gives, its dropout done. */
+  readonly out: Node
+  /** What it was given, to be added. */
+  readonly residual: Node
+  /** The norm that follows the sum; absent where a model norms before its sublayers. */
+  norm?(x: Node): Node
 }
 
 /** The runtime inputs of a net, all `i64`. */
@@ -124,6 +137,8 @@ export interface Net {
   attention(inputs: AttentionInputs): Node
   /** Of activations by token, rows picked from them, or something that the whole step shares. */
   dropout(name: string, x: Node, rate: number): Node
+  /** What is added to the residual: the sublayer's output, or what an adapter makes of it. `name` is below the scope. */
+  sublayer(name: string, place: Sublayer['place'], meeting: Meeting): Node
   /** Mean of each token's own sample: `f32[batch, seq, d]` → the same. */
   sampleMean(x: Node): Node
   /** Logits of rows of the last hidden state: `f32[…, d] → f32[…, vocab]`. */
@@ -283,6 +298,13 @@ export function createNet(g: Builder, inputs: NetInputs, wiring: Wiring): Net {
     },
     attention,
     dropout,
+    sublayer(name, place, meeting) {
+      const path = join(g.scope, name)
+      const layer = Number(/\.(\d+)(?:\.|$)/.exec(path)?.[1] ?? 0)
+      const sublayer: Sublayer = { path, place, layer, width: Number(meeting.out.type.shape.at(-1)) }
+      wiring.onSublayer?.(sublayer)
+      return g.scoped(name, () => wiring.adaptSublayer?.(sublayer, meeting) ?? meeting.out)
+    },
     sampleMean(x) {
       const [b = 1, s = 1] = x.type.shape
       const same = g.cast(g.reshape(sameSample(), { shape: [b, s, s] }), { to: 'f32' })
