@@ -3,7 +3,7 @@
  * (PiSSA, OLoRA, LoftQ), and EVA, which looks at the rows. Must not know the loop or terminals.
  */
 import { rm } from 'node:fs/promises'
-import { join } from 'node:path'
+import { join, resolve } from 'node:path'
 import type { Dataset } from '../../data/dataset.ts'
 import { type Engine, isWeightRef, type WeightSource } from '../../engine/engine.ts'
 import { changesBase, EVA_DEFAULTS, needsRows } from '../../formats/lora-init.ts'
@@ -120,7 +120,7 @@ async function splitBase(on: AdapterOnModel, context: FirstValuesContext): Promi
     }
     return { name: source, dtype: weight.dtype, shape: weight.shape, data }
   })
-  const file = join(context.folder, LEFT_FILE)
+  const file = resolve(context.folder, LEFT_FILE) // engines know no working folder
   await writeSafetensors(file, left, { signal: context.signal })
   const { entries } = await readSafetensorsHeader(file)
   return { config, given, weights: new Map([...entries.values()].map((entry) => [entry.name, refOf(file, entry)])) }
