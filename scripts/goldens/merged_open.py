@@ -23,6 +23,6 @@ for rows, folder in zip(sys.argv[1::2], sys.argv[2::2]):
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter('always')
         model, info = T.AutoModelForCausalLM.from_pretrained(folder, attn_implementation='eager', output_loading_info=True)
-    tokenizer = T.AutoTokenizer.from_pretrained(folder)
+    vocabulary = len(T.AutoTokenizer.from_pretrained(folder)) if os.path.exists(f'{folder}/tokenizer.json') else None
     tied = model.get_output_embeddings().weight.data_ptr() == model.get_input_embeddings().weight.data_ptr()
-    print(json.dumps({'warnings': [str(w.message) for w in caught if 'deprecat' not in str(w.message).lower()], 'missing': sorted(info['missing_keys']), 'unexpected': sorted(info['unexpected_keys']), 'tied': tied, 'vocabulary': len(tokenizer), 'loss': loss_of(model.eval(), rows)}), flush=True)
+    print(json.dumps({'warnings': [str(w.message) for w in caught if 'deprecat' not in str(w.message).lower()], 'missing': sorted(info['missing_keys']), 'unexpected': sorted(info['unexpected_keys']), 'tied': tied, 'vocabulary': vocabulary, 'loss': loss_of(model.eval(), rows)}), flush=True)

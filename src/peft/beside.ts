@@ -39,6 +39,7 @@ export function savedModules(
         field,
         suggestion: `name it from a dot on, or put ${lastSegment(site.path)} in exclude_modules`,
       })
+    refuseList(path, modules)
   }
   const all = allPaths(modules)
   const notes = names
@@ -49,6 +50,18 @@ export function savedModules(
     })
   const holding = (path: string): ModuleInfo[] => modules.filter((m) => m.path === path || within(m.path, path))
   return { modules: paths.map((path) => ({ path, leaves: holding(path) })), notes }
+}
+
+/** PEFT cannot wrap a ModuleList: nobody calls it. */
+function refuseList(path: string, modules: readonly ModuleInfo[]): void {
+  const below = modules.flatMap((module) =>
+    module.path.startsWith(`${path}.`) ? [module.path.slice(path.length + 1)] : [],
+  )
+  if (below.length === 0 || !below.every((rest) => /^\d+\./.test(rest))) return
+  throw new LowrankError('config', `modules_to_save: ${path} is a list of modules, which cannot be trained as one`, {
+    field: 'modules_to_save',
+    suggestion: `name what it holds, as ${lastSegment(path)}.0`,
+  })
 }
 
 /** Copies of whole modules. With bias `all` PEFT also writes their biases twice more: the copy's, and the original's. */

@@ -45,12 +45,22 @@ export async function loadAdapters(
 
 /** Loads one adapter. */
 export async function loadAdapter(
-  { model, weights }: OpenModel,
+  { model, weights, replicated }: OpenModel,
   { name, path }: Pick<AdapterSpec, 'name' | 'path'>,
   options: BaseOptions = {},
 ): Promise<LoadedAdapter> {
   const folder = await adapterFolder(path, options)
   const { config, tensors, warnings } = await readPeftFolder(folder)
+  if (JSON.stringify(config.layer_replication) !== JSON.stringify(replicated?.ranges ?? null))
+    throw new LowrankError(
+      'config',
+      `${folder}: layer_replication rebuilds the base's layers, and the base is open without it`,
+      {
+        file: folder,
+        field: 'layer_replication',
+        suggestion: 'name the adapter where the model is opened',
+      },
+    )
   const layout = fitting(folder, config.base_model_name_or_path, () =>
     layoutAdapter(model.modules, config, { modelType: model.modelType, loaded: true }),
   )

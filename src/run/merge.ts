@@ -66,8 +66,8 @@ export async function mergeAdapter(options: MergeOptions & Watched): Promise<Mer
 /** As it stands where nothing in it changes, so that numbers keep their spelling. */
 async function writeConfig({ base }: OpenWithAdapters, untied: boolean, folder: string): Promise<void> {
   const [from, to] = [join(base.folder, 'config.json'), join(folder, 'config.json')]
-  if (!untied) return await copyFile(from, to)
-  const json = { ...base.model.raw.json(), tie_word_embeddings: false }
+  if (!untied && !base.replicated) return await copyFile(from, to)
+  const json = { ...base.model.raw.json(), ...(untied ? { tie_word_embeddings: false } : {}) }
   await writeFileAtomic(to, `${JSON.stringify(json, null, 2)}\n`)
 }
 

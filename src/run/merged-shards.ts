@@ -25,7 +25,8 @@ export function mergedWeights({ adapters, uses }: Pick<OpenWithAdapters, 'adapte
 /** One list of tensors a file of the base; tensors that the base does not have come last. */
 export async function mergedShards(open: OpenWithAdapters, plan: MergePlan): Promise<LazyTensor[][]> {
   const { model, folder } = open.base
-  const { refs, files } = await openWeights(folder)
+  const { refs: own, files } = await openWeights(folder)
+  const refs = open.base.replicated?.expand(own) ?? own
   const inFile = new Map([...refs].map(([name, ref]) => [name, { ...ref, name }]))
   const { bound } = bindWeights(model, inFile, folder)
   const modelNames = new Map([...bound].map(([own, { name }]) => [name, own]))

@@ -8,6 +8,7 @@ import type { Engine } from '../engine/engine.ts'
 import { parseGenerationConfig } from '../formats/generation-config.ts'
 import { ADAPTER_CONFIG, readPeftConfig } from '../formats/peft-folder.ts'
 import type { AdapterUse, LoadedAdapter } from '../infer/loaded-adapter.ts'
+import type { LayerRanges } from '../models/replicate.ts'
 import { LowrankError } from '../support/errors.ts'
 import { pathKind, readJson } from '../support/files.ts'
 import { loadTokenizer } from '../text/load-tokenizer.ts'
@@ -15,7 +16,7 @@ import type { Tokenizer } from '../text/tokenizer.ts'
 import { adapterFolder, loadAdapters } from './adapters.ts'
 import { type BaseOptions, baseFolder } from './base-folder.ts'
 import { openEngine } from './open-engine.ts'
-import { type OpenModel, openModel } from './open-model.ts'
+import { type OpenModel, openModel, withReplication } from './open-model.ts'
 
 export interface UseSettings {
   readonly model?: string | undefined
@@ -42,8 +43,29 @@ export interface OpenForUse extends OpenWithAdapters {
 /** Base and adapters, without what makes text. @throws LowrankError naming the file and field at fault */
 export async function openWithAdapters(settings: UseSettings, options: BaseOptions = {}): Promise<OpenWithAdapters> {
   const where: BaseOptions = { ...options, revision: settings.revision, offline: settings.offline }
-  const base = await openModel(await namedBase(settings, where))
+  const plain = await openModel(await namedBase(settings, where))
+  const base = await withReplication(plain, await commonReplication(settings.adapter ?? [], where))
   return { base, ...(await loadAdapters(base, settings.adapter ?? [], where)) }
+}
+
+/** How the adapters rebuild the base's stack. @throws LowrankError `config` where they do not agree */
+async function commonReplication(inputs: readonly AdapterInput[], options: BaseOptions): Promise<LayerRanges | null> {
+  const asked: { name: string; ranges: LayerRanges | null }[] = []
+  for (const { name, path } of adapterSpecs(inputs)) {
+    const { config } = await readPeftConfig(await adapterFolder(path, options))
+    asked.push({ name, ranges: config.layer_replication })
+  }
+  const [first] = asked
+  const other = asked.find(({ ranges }) => JSON.stringify(ranges) !== JSON.stringify(first?.ranges))
+  if (!first || !other) return first?.ranges ?? null
+  throw new LowrankError(
+    'config',
+    `layer_replication: adapters ${first.name} and ${other.name} rebuild the layers differently`,
+    {
+      field: 'layer_replication',
+      suggestion: 'use one at a time',
+    },
+  )
 }
 
 /** @throws LowrankError naming the file and field at fault */

@@ -8,6 +8,7 @@ import { bindWeights } from '../models/bind-weights.ts'
 import type { Model } from '../models/model.ts'
 import type { ModuleInfo } from '../models/modules.ts'
 import { modelOf } from '../models/registry.ts'
+import { type LayerRanges, type Replicated, replicateLayers } from '../models/replicate.ts'
 import { readJson } from '../support/files.ts'
 
 export interface OpenModel {
@@ -17,6 +18,8 @@ export interface OpenModel {
   readonly weights: ReadonlyMap<string, WeightRef>
   /** Modules of its head that the files lack: they have no weights yet. */
   readonly fresh: readonly ModuleInfo[]
+  /** How its stack was rebuilt, where an adapter's `layer_replication` says so. */
+  readonly replicated?: Replicated | undefined
 }
 
 /**
@@ -28,6 +31,15 @@ export async function openModel(folder: string, head?: HeadSpec): Promise<OpenMo
   const { refs } = await openWeights(folder)
   const { bound, fresh } = bindWeights(model, refs, folder)
   return { folder, model, weights: bound, fresh }
+}
+
+/** The same model with its stack rebuilt; as it is where there is nothing to rebuild. @throws LowrankError as `replicateLayers` */
+export async function withReplication(open: OpenModel, ranges: LayerRanges | null): Promise<OpenModel> {
+  if (ranges === null) return open
+  const replicated = replicateLayers(open.model, ranges)
+  const { refs } = await openWeights(open.folder)
+  const { bound, fresh } = bindWeights(replicated.model, replicated.expand(refs), open.folder)
+  return { folder: open.folder, model: replicated.model, weights: bound, fresh, replicated }
 }
 
 /** The model a config.json describes, without weights. */

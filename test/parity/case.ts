@@ -13,7 +13,7 @@ import type { Model } from '../../src/models/model.ts'
 import { activeTokens } from '../../src/peft/activation.ts'
 import { fileKey, matchKeys } from '../../src/peft/keys.ts'
 import { type AdapterLayout, layoutAdapter } from '../../src/peft/layout.ts'
-import { openModel } from '../../src/run/open-model.ts'
+import { openModel, withReplication } from '../../src/run/open-model.ts'
 import type { HostTensor } from '../../src/tensor/host-tensor.ts'
 import { f32, i64 } from '../../src/tensor/host-tensor.ts'
 import { activeFeed, batchTensors, forwardTensors } from '../../src/train/batch-tensors.ts'
@@ -55,8 +55,9 @@ interface CaseRow {
 }
 
 export async function openCase(folder: string): Promise<Case> {
-  const { model, weights } = await openModel(join(folder, 'model'))
   const adapter = await readPeftFolder(join(folder, 'adapter'))
+  const base = await openModel(join(folder, 'model'))
+  const { model, weights } = await withReplication(base, adapter.config.layer_replication)
   const layout = layoutAdapter(model.modules, adapter.config, { modelType: model.modelType, loaded: true })
   const found = [...adapter.tensors].map(([name, t]) => ({ name, shape: t.shape }))
   const { keys } = matchKeys(layout, model.modules, found, folder)

@@ -78,6 +78,10 @@ describe.each(engines)('fields of LoraConfig on $name', (engine) => {
     await check(engine, c)
   })
 
+  it('replicated: each copy of a layer has an update of its own', async () => {
+    await check(engine, await openCase(folder('replicated')))
+  })
+
   it.each(['tied-saved', 'tied-tokens'])('%s: head and embedding train one copy', async (name) => {
     await check(engine, await openCase(folder(name)))
   })
