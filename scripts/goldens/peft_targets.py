@@ -2,11 +2,13 @@
 
 usage: python peft_targets.py test/goldens/peft/targets.json   (peft 0.21.2)
 names, and for each entry of options the names that check_target_module_exists matches or excludes;
-{keys, path, found} from get_pattern_key; {targets, others, minimal} from _find_minimal_target_modules.
+{keys, path, found} from get_pattern_key; {targets, others, minimal} from _find_minimal_target_modules;
+defaults: targets by model_type for configs that name none.
 """
 import json, sys, types
 import peft
 from peft.tuners.tuners_utils import _ExcludedModule, _find_minimal_target_modules, check_target_module_exists
+from peft.utils.constants import TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING as DEFAULTS
 from peft.utils.other import get_pattern_key
 
 LLAMA = [f'model.layers.{i}.{m}' for i in (0, 1, 10) for m in ('self_attn.q_proj', 'self_attn.k_proj', 'self_attn.v_proj', 'mlp.up_proj', 'mlp.down_proj', 'input_layernorm', 'self_attn')] + ['model.embed_tokens', 'lm_head', 'model.norm', 'model', 'model.layers.1']
@@ -49,5 +51,5 @@ MINIMAL = [(['bar'], []), (['foo'], ['bar']), (['1.foo', '2.foo'], ['3.foo', '4.
            ([f'model.layers.{i}.self_attn.{m}' for i in range(12) for m in ('q_proj', 'v_proj')], [f'model.layers.{i}.self_attn.k_proj' for i in range(12)] + ['lm_head']),
            ([f'model.layers.{i}.self_attn.q_proj' for i in range(11)], ['model.layers.11.self_attn.q_proj', 'model.layers.11.mlp.up_proj']), (['q', 'a.q'], ['b.k']), (['a.q', 'q'], ['b.q'])]
 minimal = [{'targets': t, 'others': x, 'minimal': sorted(_find_minimal_target_modules(t, x))} for t, x in MINIMAL]
-json.dump({'peft': peft.__version__, 'names': NAMES, 'options': OPTIONS, 'verdicts': verdicts, 'patterns': [[p['keys'], p['path'], p['found']] for p in patterns], 'minimal': minimal}, open(sys.argv[1], 'w'), separators=(',', ':'))
+json.dump({'peft': peft.__version__, 'names': NAMES, 'options': OPTIONS, 'verdicts': verdicts, 'patterns': [[p['keys'], p['path'], p['found']] for p in patterns], 'minimal': minimal, 'defaults': DEFAULTS}, open(sys.argv[1], 'w'), separators=(',', ':'))
 print(len(OPTIONS), 'options on', len(NAMES), 'names', sum(len(v['match']) for v in verdicts), 'matches', sum(len(v['excluded']) for v in verdicts), 'excluded', len(patterns), 'patterns', len(minimal), 'minimal')

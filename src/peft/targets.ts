@@ -44,13 +44,20 @@ export interface TargetResolution {
   readonly unmatchedPatterns: readonly PatternMiss[]
 }
 
-/** PEFT's default targets of the model types that lowrank builds, for configs whose `target_modules` is null. */
-const DEFAULT_TARGETS: Readonly<Record<string, readonly string[]>> = {
-  llama: ['q_proj', 'v_proj'],
-  mistral: ['q_proj', 'v_proj'],
-  qwen2: ['q_proj', 'v_proj'],
-  gpt2: ['c_attn'],
-}
+/** Model types of each of PEFT's default targets (TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING); it has none for others. */
+const DEFAULTS: readonly [targets: readonly string[], modelTypes: readonly string[]][] = [
+  [
+    ['q_proj', 'v_proj'],
+    ['llama', 'mistral', 'qwen2', 'qwen3', 'gemma', 'gemma2', 'gemma3_text', 'opt'],
+  ],
+  [['c_attn'], ['gpt2']],
+  [['query_key_value'], ['gpt_neox']],
+  [
+    ['query', 'value'],
+    ['bert', 'roberta', 'xlm-roberta', 'electra'],
+  ],
+  [['query_proj', 'value_proj'], ['deberta-v2']],
+]
 
 /**
  * Chooses the sites of an adapter.
@@ -112,8 +119,13 @@ function checkFields(options: TargetOptions): void {
   if (Array.isArray(targets) && targets.includes('')) fail('target_modules', 'holds an empty name')
 }
 
+/** What PEFT targets where `target_modules` is null; undefined for model types it has no default for. */
+export function peftTargets(modelType: string): readonly string[] | undefined {
+  return DEFAULTS.find(([, modelTypes]) => modelTypes.includes(modelType))?.[0]
+}
+
 function defaultTargets(modelType: string | undefined, hasParameters: boolean): readonly string[] {
-  const targets = modelType === undefined ? undefined : DEFAULT_TARGETS[modelType]
+  const targets = modelType === undefined ? undefined : peftTargets(modelType)
   if (targets) return targets
   if (hasParameters) return []
   throw new LowrankError('config', `target_modules: is not set, and there is no default for model_type ${modelType}`, {
@@ -135,7 +147,7 @@ function expandTargets(
 ): string | readonly string[] {
   if (typeof targets !== 'string') return condenseTargets([...new Set(targets)], paths)
   if (!isAllLinear(targets)) return targets
-  const linear = modules.filter((m) => (m.kind === 'linear' || m.kind === 'conv1d') && !m.isOutputHead)
+  const linear = modules.filter((m) => (m.kind === 'linear' || m.kind === 'conv1d') && !m.isOutputHead && !m.isTaskHead)
   return condenseTargets(
     linear.map((m) => m.path).filter((path) => inLayers(options, path)),
     paths,

@@ -1,9 +1,11 @@
 /** @file Target matching, pattern keys and condensation, row by row as PEFT decided them (scripts/goldens/peft_targets.py). */
 import { readFileSync } from 'node:fs'
 import { describe, expect, it } from 'vitest'
+import { modelTypes } from '../../src/models/registry.ts'
 import { findMinimalTargets } from '../../src/peft/minimal-targets.ts'
 import { patternMatches } from '../../src/peft/patterns.ts'
 import { checkTarget, type TargetOptions } from '../../src/peft/target-match.ts'
+import { peftTargets } from '../../src/peft/targets.ts'
 
 interface Goldens {
   names: string[]
@@ -12,6 +14,8 @@ interface Goldens {
   verdicts: { match: string[]; excluded: string[] }[]
   patterns: [keys: string[], path: string, found: string | null][]
   minimal: { targets: string[]; others: string[]; minimal: string[] }[]
+  /** By `model_type`. */
+  defaults: Record<string, string[] | string>
 }
 
 const file = new URL('../goldens/peft/targets.json', import.meta.url)
@@ -43,5 +47,12 @@ describe('PEFT target matching', () => {
   it('condenses targets to the same suffixes', () => {
     const ours = goldens.minimal.map(({ targets, others }) => [...findMinimalTargets(targets, others)].sort())
     expect(ours).toEqual(goldens.minimal.map(({ minimal }) => minimal))
+  })
+
+  it('targets the same where a config names nothing, for every model type that is built', () => {
+    expect(Object.fromEntries(modelTypes.map((type) => [type, peftTargets(type)]))).toEqual(
+      Object.fromEntries(modelTypes.map((type) => [type, goldens.defaults[type]])),
+    )
+    expect(peftTargets('opt')).toEqual(['q_proj', 'v_proj'])
   })
 })
