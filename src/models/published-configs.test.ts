@@ -1,5 +1,5 @@
 /**
- * @file The config.json of published models, field for field (the factors of LongRoPE shortened): a reader that refuses one
+ * @file The config.json of published models, field for field, LongRoPE's factors made up: a reader that refuses one
  * of them has lost its purpose. Parameters are the published number, rounded.
  */
 import { readFileSync } from 'node:fs'
