@@ -3,7 +3,7 @@
   python scripts/goldens/text.py SHARED_FOLDER [tokenizers] [templates] [masks]   (needs tokenizers and transformers)
 
 tokenizers.json: ids and decodings of odd texts. templates.json: for each chat template a hash of the rendering and the
-ranges of its generation blocks in UTF-16 units (dates are replaced, so that goldens do not age). masks.json: which tokens of a conversation the assistant writes.
+ranges of its generation blocks in UTF-16 units (dates are replaced, so that goldens do not age), as apply_chat_template gives it. masks.json: which tokens of a conversation the assistant writes.
 """
 
 import datetime
@@ -15,7 +15,7 @@ from pathlib import Path
 
 import tokenizers
 import transformers
-from transformers.utils.chat_template_utils import render_jinja_template
+from transformers.utils.chat_template_utils import _normalize_chat_messages, render_jinja_template
 
 SHARED = Path(sys.argv[1])
 OUT = Path(__file__).parents[2] / "test/goldens/text"
@@ -101,6 +101,17 @@ CHATS = {
         {"role": "user", "content": [{"type": "text", "text": "Hi"}, {"type": "text", "text": " there "}]},
         {"role": "assistant", "content": [{"type": "text", "text": "Hello"}]},
     ]},
+    "reasoning": {  # under the other names it goes by; calls without content, small numbers
+        "tools": [{"type": "function", "function": {"name": "mix", "description": None, "parameters": {"type": "object", "properties": {
+            "share": {"type": "number", "default": 1e-05}}}}}],
+        "messages": [
+            {"role": "user", "content": "Mix"},
+            {"role": "assistant", "thinking": "Half.", "tool_calls": [
+                {"type": "function", "function": {"name": "mix", "arguments": {"share": 2.5e-07, "deep": [0.5, None, []], "b": {}}}}]},
+            {"role": "tool", "name": "mix", "content": "1e-7"},
+            {"role": "assistant", "reasoning": "Done.", "content": "Mixed."},
+        ],
+    },
     "developer": {"messages": [{"role": "developer", "content": "Short."}, {"role": "user", "content": "Hi"}], "add_generation_prompt": True},
     "empty": {"messages": [{"role": "user", "content": ""}, {"role": "assistant", "content": ""}]},
 }  # fmt: skip
@@ -154,7 +165,7 @@ def template_goldens():
         for name, chat in CHATS.items():
             try:
                 rendered, spans = render_jinja_template(
-                    [chat["messages"]], tools=chat.get("tools"), chat_template=path.read_text(),
+                    [_normalize_chat_messages(chat["messages"])], tools=chat.get("tools"), chat_template=path.read_text(),
                     add_generation_prompt=chat.get("add_generation_prompt", False),
                     return_assistant_tokens_mask=True, bos_token="<s>", eos_token="</s>",
                 )  # fmt: skip

@@ -197,6 +197,34 @@ describe('errors', () => {
     expect(() => template(`{{ 'a' + none }}`).render([])).toThrow(/can only join a text to a text, not to NoneType/)
   })
 
+  it('write JSON as json.dumps does, and walk what is undefined and texts as Jinja does', () => {
+    const v = { é: [1e-7, true, null, {}], a: '\x7f\n/"' }
+    const render = (source: string) => template(source).render([], { variables: { v } })
+    // As transformers 5.24 renders them.
+    expect(render('{{ v | tojson }}')).toBe('{"é": [1e-07, true, null, {}], "a": "\x7f\\n/\\""}')
+    expect(render('{{ v | tojson(true, 1) }}')).toBe(
+      '{\n "\\u00e9": [\n  1e-07,\n  true,\n  null,\n  {}\n ],\n "a": "\\u007f\\n/\\""\n}',
+    )
+    expect(render(`{{ v | tojson(separators=(',', ':'), sort_keys=true) }}`)).toBe(
+      '{"a":"\x7f\\n/\\"","é":[1e-07,true,null,{}]}',
+    )
+    expect(render('{% for x in nothing %}never{% else %}none{% endfor %}')).toBe('none')
+    expect(render(`{% for c in 'é🙂' %}[{{ c }}]{% endfor %}`)).toBe('[é][🙂]')
+    expect(() => render('{{ nothing | tojson }}')).toThrow(/undefined/)
+    expect(() => render('{{ v | tojson(indent=1000000000) }}')).toThrow(/indents by/)
+  })
+
+  it('give messages on as apply_chat_template does: null fields left out, reasoning under each name', () => {
+    const source = `{% for m in messages %}{{ m.reasoning_content }}|{{ m.thinking }}|{{ 'content' in m }};{% endfor %}`
+    const messages = [
+      { role: 'assistant', thinking: 'a', content: null },
+      { role: 'assistant', reasoning: 'b', content: '' },
+      { role: 'assistant', reasoning_content: 'c', thinking: 'd' },
+      { role: 'assistant', content: 'e' },
+    ]
+    expect(template(source).render(messages)).toBe('a|a|False;b|b|True;c|d|False;||True;')
+  })
+
   it('strips the characters it is told to', () => {
     const source = `[{{ "xx a x".strip("x") }}][{{ m.lstrip("\\n") }}][{{ " b ".rstrip() }}][{{ (m.split("<")[0]).rstrip("\\n ") }}]`
     const chosen = template(source)

@@ -1,6 +1,6 @@
 /**
  * @file Conversations to text through a model's own chat template.
- * Must not know tokens or files, nor how a template is run.
+ * Must not know tokens or files, nor how a template is run. Source: transformers' apply_chat_template (5.24).
  */
 import { LowrankError } from '../support/errors.ts'
 import {
@@ -97,7 +97,7 @@ export class ChatTemplate {
         ...options.variables,
         ...marks,
         ...STRIPS,
-        messages,
+        messages: messages.map(asTransformers),
         tools: options.tools ?? null,
         documents: null,
         add_generation_prompt: options.addGenerationPrompt ?? false,
@@ -127,6 +127,16 @@ export class ChatTemplate {
       })
     }
   }
+}
+
+/** Names that reasoning goes by; the first is the one that templates read, gpt-oss's reads `thinking`. */
+const REASONING = ['reasoning_content', 'thinking', 'reasoning']
+
+/** A message as apply_chat_template hands it on: fields that are null left out, reasoning under the names templates read. */
+function asTransformers(message: Message): Record<string, unknown> {
+  const fields = Object.fromEntries(Object.entries(message).filter(([, value]) => value !== null))
+  const reasoning = REASONING.map((name) => fields[name]).find((value) => value !== undefined)
+  return reasoning === undefined ? fields : { thinking: reasoning, ...fields, reasoning_content: reasoning }
 }
 
 function reasonOf(cause: unknown): string {

@@ -3,6 +3,7 @@
  * compares as JavaScript does, which changes what templates render for None, booleans, lists and mixed types.
  * Must not know templates. Source: Python's str(), repr() and ==.
  */
+import { reprFloat } from '../formats/python-json.ts'
 import type { Value } from './jinja.ts'
 
 /** Deeper values than any conversation holds; a value that contains itself ends here. */
@@ -32,17 +33,10 @@ function pythonRepr(value: Value, depth: number): string {
   throw new Error(`a ${value.type} cannot be printed`)
 }
 
-/** Python writes `1.0`, `1e-07`, `1e+16`. */
+/** `repr` of a float, and what it says of those that are no number. */
 function pythonFloat(value: number): string {
   if (Number.isNaN(value)) return 'nan'
-  if (!Number.isFinite(value)) return value > 0 ? 'inf' : '-inf'
-  const size = Math.abs(value)
-  if (size !== 0 && (size < 1e-4 || size >= 1e16)) {
-    const [digits = '', power = ''] = value.toExponential().split('e')
-    return `${digits}e${power.startsWith('-') ? '-' : '+'}${power.slice(1).padStart(2, '0')}`
-  }
-  if (Object.is(value, -0)) return '-0.0'
-  return Number.isInteger(value) ? `${value}.0` : String(value)
+  return Number.isFinite(value) ? reprFloat(value) : value > 0 ? 'inf' : '-inf'
 }
 
 const ESCAPES: Readonly<Record<string, string>> = { '\\': '\\\\', '\n': '\\n', '\r': '\\r', '\t': '\\t' }

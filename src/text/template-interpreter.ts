@@ -16,6 +16,7 @@ import {
   type Value,
   wordOf,
 } from './jinja.ts'
+import { pythonJson, type ToJsonOptions } from './python-tojson.ts'
 import { pythonEquals, pythonText, pythonType } from './python-values.ts'
 import { strftime } from './strftime.ts'
 import { MAX_TEXT, TemplateBudget } from './template-budget.ts'
@@ -111,8 +112,6 @@ function markBodies(node: Record<string, unknown>): void {
 class PythonInterpreter extends JinjaInterpreter {
   readonly #budget: TemplateBudget
   #depth = 0
-  /** Expressions that a loop walks. */
-  readonly #walked = new WeakSet<Node>()
 
   constructor(scope: Scope, budget: TemplateBudget) {
     super(scope)
@@ -132,8 +131,6 @@ class PythonInterpreter extends JinjaInterpreter {
     }
     if (value === undefined) return made(undefined)
     this.#budget.take(value)
-    if (node !== undefined && this.#walked.has(node) && Array.isArray(value.value))
-      this.#budget.spend(value.value.length * STEPS_A_TURN)
     return value
   }
 
@@ -147,15 +144,21 @@ class PythonInterpreter extends JinjaInterpreter {
         return this.#binary(node, scope)
       case 'FilterExpression':
         return this.#filter(node, scope)
-      case 'For': {
-        const iterable = child(node, 'iterable')
-        const list = iterable?.type === 'SelectExpression' ? child(iterable, 'lhs') : iterable
-        if (list !== undefined) this.#walked.add(list)
-        return super.evaluate(node, scope)
-      }
+      case 'For':
+        return super.evaluate(withFields(node, { iterable: this.#walked(child(node, 'iterable'), scope) }), scope)
       default:
         return super.evaluate(node, scope)
     }
+  }
+
+  /** What a loop walks, as a node: nothing of what is undefined, characters of a text. */
+  #walked(iterable: Node | undefined, scope: Scope): Node {
+    if (iterable?.type === 'SelectExpression')
+      return withFields(iterable, { lhs: this.#walked(child(iterable, 'lhs'), scope) })
+    const found = this.evaluate(iterable, scope)
+    const list = found.type === 'UndefinedValue' ? made([]) : isText(found) ? made([...found.value]) : found
+    if (Array.isArray(list.value)) this.#budget.spend(list.value.length * STEPS_A_TURN)
+    return held(list)
   }
 
   #binary(node: Node, scope: Scope): Value {
@@ -186,10 +189,30 @@ class PythonInterpreter extends JinjaInterpreter {
     let operand = this.evaluate(child(node, 'operand'), scope)
     const nothing = operand.type === 'NullValue' || operand.type === 'UndefinedValue'
     if (name === 'tojson' || name === 'join') this.#budget.spend(this.#budget.weigh(operand))
+    if (name === 'tojson') return made(pythonJson(operand, this.#jsonOptions(filter, scope)))
     if (TEXT_FILTERS.has(name) && !isText(operand)) operand = made(this.#text(operand))
     else if (LIST_FILTERS.has(name) && nothing) operand = made([])
     else if (Array.isArray(operand.value)) this.#budget.spend(operand.value.length)
     return super.evaluate(withFields(node, { operand: held(operand) }), scope)
+  }
+
+  /** Arguments of `tojson`, by name or in Python's order. */
+  #jsonOptions(filter: Node | undefined, scope: Scope): ToJsonOptions {
+    const given = new Map<string, unknown>()
+    const args: unknown = filter?.type === 'CallExpression' ? Reflect.get(filter, 'args') : []
+    for (const [i, arg] of (Array.isArray(args) ? args.filter(isNode) : []).entries()) {
+      const named = arg.type === 'KeywordArgumentExpression'
+      const name = named ? wordOf(child(arg, 'key')) : (['ensure_ascii', 'indent', 'separators', 'sort_keys'][i] ?? '')
+      given.set(name, this.evaluate(named ? child(arg, 'value') : arg, scope).value)
+    }
+    const [indent, separators] = [given.get('indent'), given.get('separators')]
+    const [item, key] = Array.isArray(separators) ? separators.map((one: Value) => this.#text(one)) : []
+    return {
+      ensureAscii: given.get('ensure_ascii') === true,
+      indent: typeof indent === 'number' ? indent : undefined,
+      separators: item === undefined || key === undefined ? undefined : [item, key],
+      sortKeys: given.get('sort_keys') === true,
+    }
   }
 
   #text(value: Value): string {
