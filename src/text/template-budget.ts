@@ -7,8 +7,8 @@ import type { Value } from './jinja.ts'
 
 /** Steps of one rendering, about two seconds; the longest real conversations take a few ten thousand. */
 export const MAX_STEPS = 4_000_000
-/** Longest text a template may hold. */
-export const MAX_TEXT = 1 << 26
+/** Longest text a template may hold: several times what any model reads at once. */
+export const MAX_TEXT = 1 << 24
 /** Most values that one value may hold, counted as they would print. */
 const MAX_WEIGHT = 1_000_000
 /** Characters of a text that cost as much as a step. */
