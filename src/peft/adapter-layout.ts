@@ -2,6 +2,7 @@
  * @file What the layout of an adapter says: its sites, its tensors, the token rows it trains. Types alone.
  * Must not know how a layout is found, tensor values, graphs or files.
  */
+import type { Bottlenecks } from './bottleneck.ts'
 import type { AdapterSite, TensorRole } from './method.ts'
 import type { TargetResolution } from './targets.ts'
 
@@ -42,6 +43,8 @@ export interface AdapterLayout {
   readonly savedConfig: SavedConfig
   /** The adapter's updates act from the last occurrence of these tokens on (aLoRA); absent where they always act. */
   readonly invocation?: readonly number[] | undefined
+  /** Bottleneck adapters at sublayers. */
+  readonly bottlenecks?: Bottlenecks | undefined
   /** Head and embedding share what is trained of them (ensure_weight_tying). */
   readonly tiesHeads?: boolean | undefined
   /** Things that a person should be told; none stops the adapter from working. */

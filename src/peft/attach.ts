@@ -4,12 +4,18 @@
  */
 import type { Builder } from '../graph/builder.ts'
 import type { Node } from '../graph/types.ts'
-import { dropoutFactors, type Layer, leads, type Wiring } from '../models/net.ts'
+import type { Sublayer } from '../models/modules.ts'
+import { dropoutFactors, type Layer, leads, type Meeting, type Wiring } from '../models/net.ts'
+import { invariant } from '../support/errors.ts'
 import type { AdapterLayout, AdapterTensor, TokenRows } from './adapter-layout.ts'
+import { applyBottleneck } from './bottleneck.ts'
 import { idAt } from './method.ts'
 
 /** What a graph needs to know of an adapter. */
-export type AttachedLayout = Pick<AdapterLayout, 'sites' | 'tensors' | 'tokens' | 'invocation' | 'tiesHeads'>
+export type AttachedLayout = Pick<
+  AdapterLayout,
+  'sites' | 'tensors' | 'tokens' | 'invocation' | 'tiesHeads' | 'bottlenecks'
+>
 
 /** What sits on the base: an adapter, or (for full fine-tuning) trained copies of everything. */
 export interface Attached {
@@ -38,8 +44,8 @@ export interface DropoutKeys extends ByToken {
   readonly step?: Node | undefined
 }
 
-/** The one that meets `x`, by its first extents. */
-const meeting = ({ tokens, rows, step }: DropoutKeys, x: Node): Node =>
+/** The one that fits `x`, by its first extents. */
+const fitting = ({ tokens, rows, step }: DropoutKeys, x: Node): Node =>
   [tokens, rows].find((keys) => leads(keys, x)) ?? step ?? rows
 
 /** Wires adapters onto frozen weights. */
@@ -63,6 +69,9 @@ export function attach(
       const here = bound.filter(({ touches }) => touches.has(layer.site.path))
       if (here.length === 0) return undefined
       return here.reduce((y, adapter) => adaptLayer(g, adapter, layer, x, y, dropoutKeys), layer.apply(x))
+    },
+    adaptSublayer(sublayer, meeting) {
+      return bound.reduce((out, one) => adaptSublayer(g, one, sublayer, { ...meeting, out }), meeting.out)
     },
   }
 }
@@ -89,6 +98,18 @@ function bind(adapter: Attached): Bound {
   }
 }
 
+function adaptSublayer(g: Builder, { adapter, byId }: Bound, { path }: Sublayer, meeting: Meeting): Node {
+  const { bottlenecks } = adapter.layout
+  const site = bottlenecks?.sites.find((one) => one.path === path)
+  if (!bottlenecks || !site) return meeting.out
+  const parameter = (id: string): Node => {
+    const tensor = byId.get(id)
+    invariant(tensor, `the adapter has no tensor ${id}`)
+    return adapter.parameter(tensor)
+  }
+  return applyBottleneck(g, meeting, { site, config: bottlenecks.config, parameter, rowWeight: adapter.rowWeight })
+}
+
 function adaptLayer(g: Builder, bound: Bound, layer: Layer, x: Node, y: Node, keys: DropoutKeys | undefined): Node {
   const { adapter, byId } = bound
   const { path } = layer.site
@@ -106,11 +127,11 @@ function adaptLayer(g: Builder, bound: Bound, layer: Layer, x: Node, y: Node, ke
   const rate = adapter.dropout ?? 0
   const dropout = (input: Node): Node => {
     if (!keys || rate === 0) return input
-    return g.mul(input, dropoutFactors(g, meeting(keys, input), `${path}.lora_dropout`, rate, input))
+    return g.mul(input, dropoutFactors(g, fitting(keys, input), `${path}.lora_dropout`, rate, input))
   }
   const own = (name: string): Node => parameter(idAt(site, name))
   const { rowWeight, active } = adapter
-  const tokenWeight = active && meeting(active, x)
+  const tokenWeight = active && fitting(active, x)
   return site.method.apply({ g, layer, site, x, parameter: own, dropout, rowWeight, tokenWeight }, y)
 }
 
