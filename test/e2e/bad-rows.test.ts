@@ -93,7 +93,11 @@ describe('rows', () => {
       { ...data, says: /completion/ },
     ],
     ['messages without a role', lines({ messages: [{ content: 'x' }] }), { ...data, says: /messages\[0\]/ }],
-    ['messages that are none', lines({ messages: [] }), { ...data, says: /messages is not a list of at least one/ }],
+    [
+      'messages that are none',
+      lines({ messages: [] }),
+      { ...data, says: /messages is \[\], not a list of at least one/ },
+    ],
     [
       'of a classifier',
       lines({ text: 'x', label: 1 }),
@@ -113,17 +117,13 @@ describe('rows', () => {
 
   it('an array that is cut off, and files of other kinds', async () => {
     await refuseText('[{"input_ids":[1,2]},', { ...data, says: /the array is not closed/ }, 'cut.json')
-    await refuseText(
-      'a,b\n1,2\n',
-      { exit: 1, code: 'unsupported', says: /rows\.csv: \.csv files are not read yet/ },
-      'rows.csv',
-    )
-    await refuseText('PAR1', { exit: 1, code: 'unsupported', says: /\.parquet/ }, 'rows.parquet')
+    await refuseText('a\n', { exit: 1, code: 'unsupported', says: /rows\.txt: \.txt files are not read/ }, 'rows.txt')
+    await refuseText('PAR1', { exit: 1, code: 'format', says: /rows\.parquet is no Parquet file/ }, 'rows.parquet')
     mkdirSync(at('empty'))
     await refuseArgs(['--data', at('empty')], {
       exit: 1,
       code: 'missing',
-      says: [/empty has no train\.jsonl/, /it is empty/],
+      says: [/empty has no train file/, /it is empty/],
     })
     await refuseArgs(['--data', at('nowhere.jsonl')], { exit: 1, code: 'missing', says: /no data at .*nowhere\.jsonl/ })
     await refuseArgs(['--data', at('rows.jsonl'), '--eval-data', at('no.jsonl')], {

@@ -3,6 +3,7 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { beforeAll, describe, expect, it } from 'vitest'
 import { readSafetensors } from '../../src/formats/tensor-files.ts'
+import { isRecord } from '../../src/support/json.ts'
 import type { HostTensor } from '../../src/tensor/host-tensor.ts'
 import { tinyGpt2, writeJson, writeTinyModel } from '../setup/tiny-model.ts'
 import { idRows, type Json, labFolder, readLines, rowsFile, sha256, steadyLog, succeed } from './lab.ts'
@@ -21,6 +22,8 @@ interface Run {
   readonly path: string
   readonly result: Json
   readonly said: string
+  /** The report on the rows. */
+  readonly rows: Json
   /** Lines of steps and of evaluations. */
   readonly log: Json[]
   readonly evals: Json[]
@@ -34,9 +37,11 @@ async function run(name: string, ...flags: string[]): Promise<Run> {
   const args = ['train', ...source, ...flag('--data', at('rows.jsonl')), '--output', at(name), '--log-every', '1']
   const { result, events } = await succeed([...args, ...length, '--threads', '1', '--samples', '0', ...flags])
   const said = events.filter(({ type }) => type === 'notice').map(({ message }) => message)
+  const report = events.find(({ type }) => type === 'data')?.report
   const lines = steadyLog(at(name))
   const evals = lines.filter((line) => 'eval_loss' in line)
-  return { path: at(name), result, said: said.join('\n'), log: lines.filter((line) => !('eval_loss' in line)), evals }
+  const log = lines.filter((line) => !('eval_loss' in line))
+  return { path: at(name), result, said: said.join('\n'), rows: isRecord(report) ? report : {}, log, evals }
 }
 
 const adapter = async (path: string): Promise<Map<string, HostTensor>> =>
@@ -148,7 +153,7 @@ describe('evaluation', () => {
     expect(held.evals[0]?.eval_tokens).toBe(idRows(5).reduce((n, row) => n + row.input_ids.length - 1, 0))
     const split = await run('split', '--eval-split', '0.25', '--steps', '2')
     expect(split.evals.at(-1)?.eval_tokens).toBeGreaterThan(0)
-    expect(split.said).toMatch(/12 input_ids rows/)
+    expect(split.rows).toMatchObject({ format: 'input_ids', rows: 9, heldRows: 3 })
   })
 
   it('leaves the best weights with --keep-best', async () => {
@@ -318,11 +323,8 @@ describe('every weight', () => {
 })
 
 describe('rows', () => {
-  /** `N tokens, M of them with loss`. */
-  const counted = ({ said }: Run): number[] => {
-    const found = /([\d,]+) tokens, ([\d,]+) of them with loss/.exec(said)
-    return (found ?? []).slice(1).map((n) => Number(n.replace(',', '')))
-  }
+  /** Tokens, and those with loss. */
+  const counted = ({ rows }: Run): number[] => [Number(rows.tokens), Number(rows.labelled)]
 
   it('of messages learn the assistant’s turns, of prompts the completion, of texts everything', async () => {
     const chat = [
@@ -358,8 +360,8 @@ describe('rows', () => {
     mkdirSync(at('folder'))
     rowsFile(at('folder'), rows, 'train.jsonl')
     rowsFile(at('folder'), idRows(3), 'valid.jsonl')
-    const { evals, said } = await run('folder-run', '--data', at('folder'))
-    expect(said).toMatch(/12 input_ids rows/)
+    const { evals, rows: report } = await run('folder-run', '--data', at('folder'))
+    expect(report).toMatchObject({ format: 'input_ids', rows: 12, heldRows: 3 })
     expect(evals.length).toBeGreaterThan(0)
   })
 })
