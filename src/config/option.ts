@@ -208,14 +208,13 @@ export function pattern(...words: string[]): z.ZodType<string | string[], string
   const schema = z
     .union([
       z.string().min(1),
-      z
-        .array(
-          z
-            .string()
-            .min(1)
-            .refine((name) => !isSlashed(name)),
-        )
-        .min(1),
+      // An empty list is none of them: what a run whose adapter has parameters alone writes of itself.
+      z.array(
+        z
+          .string()
+          .min(1)
+          .refine((name) => !isSlashed(name)),
+      ),
     ])
     .transform((value) => (typeof value === 'string' && !isSlashed(value) && !words.includes(value) ? [value] : value))
   const expects = `${[...words, 'a list of module names'].join(', ')}, or a regular expression in slashes`

@@ -82,12 +82,7 @@ describe('parsePeftLoraConfig', () => {
     [{ modules_to_save: 'lm_head' }, 'config', 'modules_to_save', /expected a list/],
     [{ rank_pattern: { q: 0 } }, 'config', 'rank_pattern', /at least 1/],
     [{ trainable_token_indices: [-1] }, 'config', 'trainable_token_indices', /at least 0/],
-    [
-      { init_lora_weights: 'pissa_niter_4' },
-      'config',
-      'init_lora_weights',
-      /"pissa_niter_4", which lowrank does not support yet/,
-    ],
+    [{ init_lora_weights: 'corda' }, 'config', 'init_lora_weights', /"corda", .*CorDA needs a covariance file/],
     [{ init_lora_weights: 'gausian' }, 'config', 'init_lora_weights', /expected true, false or gaussian/],
     [{ target_modules: 'q.*', layers_to_transform: [1] }, 'config', 'layers_to_transform', /regular expression/],
     [{ layers_pattern: 'h' }, 'config', 'layers_pattern', /needs layers_to_transform/],

@@ -8,7 +8,14 @@ import { isRecord } from '../support/json.ts'
 import { nearest } from '../support/nearest.ts'
 import { refuseConflicts } from './lora-conflicts.ts'
 import { evaConfig, initName, loftqConfig } from './parse-init.ts'
-import { type JsonValue, LORA_FIELDS, type LoraFieldName, type PeftLoraConfig, TASK_TYPES } from './peft-fields.ts'
+import {
+  type JsonValue,
+  LORA_FIELDS,
+  type LoraFieldName,
+  type PeftLoraConfig,
+  TASK_TYPES,
+  UNSAVED_FIELDS,
+} from './peft-fields.ts'
 import { dumpsPython, PythonFloat, type PythonValue } from './python-json.ts'
 
 /** The PEFT whose files these are; written as `peft_version`. */
@@ -98,19 +105,18 @@ export function parsePeftLoraConfig(
   const given: Partial<PeftLoraConfig> = {}
   const ignored: string[] = []
   for (const [key, value] of Object.entries(json)) {
-    if (key === RUNTIME) continue
+    if (Object.hasOwn(UNSAVED_FIELDS, key)) continue
     if (!isFieldName(key)) ignored.push(key)
     else if (value !== null) parseField(given, key, value, file)
     else if (NEVER_NULL.has(key) && options.partial !== true) throw nullField(key, file)
   }
   const config = loraConfig(given)
   refuseUnsupported(config, file)
-  refuseConflicts(config, file)
+  // The task of settings is the model's: it is known where they are used.
+  const task = options.partial === true && config.task_type === null ? { task_type: 'CAUSAL_LM' as const } : {}
+  refuseConflicts({ ...config, ...task }, file)
   return { config, given, ignored, warnings: warnIgnored(ignored, options.partial === true ? fieldNames() : [], file) }
 }
-
-/** Settings of one process, which PEFT neither saves nor reads. */
-const RUNTIME = 'runtime_config'
 
 /** PEFT computes with these as they stand, and fails on null; all others mean by null that they are not set. */
 const NEVER_NULL: ReadonlySet<LoraFieldName> = new Set([

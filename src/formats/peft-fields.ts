@@ -116,15 +116,23 @@ export const LORA_FIELDS: { readonly [K in LoraFieldName]: LoraField<PeftLoraCon
   alora_invocation_tokens: honoured(null, 'activated LoRA: acts from the last occurrence of these tokens on'),
   loftq_config: honoured({}, 'with init loftq: `loftq_bits` (4) and `loftq_iter`'),
   eva_config: honoured(null, 'with init eva: `rho`, `tau`, `use_label_mask`, `whiten`, `adjust_scaling_factors`'),
-  corda_config: refused(null, 'CorDA is not supported'),
-  lora_ga_config: refused(null, 'LoRA-GA is not supported'),
-  arrow_config: refused(null, 'Arrow routing is not supported'),
-  velora_config: refused(null, 'VeLoRA is not supported'),
-  monteclora_config: refused(null, 'MonteCLoRA is not supported'),
-  kasa_config: refused(null, 'KaSA is not supported'),
-  use_bdlora: refused(null, 'BD-LoRA is not supported'),
-  use_qalora: refused(false, 'QALoRA is not supported'),
+  corda_config: refused(null, 'CorDA: starts from covariances that PEFT collects in a step of its own'),
+  lora_ga_config: refused(null, 'LoRA-GA: starts from gradients of the whole base'),
+  arrow_config: refused(null, 'Arrow: routes each token between several adapters'),
+  velora_config: refused(
+    null,
+    'VeLoRA: compresses the activations that gradients are made of, so they are not the gradients',
+  ),
+  monteclora_config: refused(null, 'MonteCLoRA: draws the adapter anew at each step'),
+  kasa_config: refused(null, 'KaSA: cuts the smallest singular values out of the base, which is then another base'),
+  use_bdlora: refused(null, 'BD-LoRA: factors in blocks, for tensor-parallel servers'),
+  use_qalora: refused(false, 'QALoRA: needs a base quantised by GPTQ'),
   qalora_group_size: ignored(16, 'used with use_qalora only'),
-  megatron_config: refused(null, 'Megatron layers are not supported'),
+  megatron_config: refused(null, 'layers of Megatron, which Hugging Face models do not have'),
   megatron_core: ignored('megatron.core', 'used with megatron_config only'),
+}
+
+/** Fields that LoraConfig has and no file: settings of one process, which PEFT neither saves nor reads. */
+export const UNSAVED_FIELDS: Readonly<Record<string, string>> = {
+  runtime_config: 'settings of one process, which PEFT neither saves nor reads; dropped without a warning',
 }
