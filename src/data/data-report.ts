@@ -6,7 +6,7 @@
 import type { Tokenizer } from '../text/tokenizer.ts'
 import type { Dataset } from './dataset.ts'
 import { bucketed, fileOrder, shuffled } from './epoch-order.ts'
-import { countLabels, type Example, NO_LABEL } from './example.ts'
+import { countLabels, type Example, type LabelsAt, NO_LABEL } from './example.ts'
 import type { DatasetReport } from './load-dataset.ts'
 import { packDecreasing, packInOrder } from './packing.ts'
 import { paddingShare } from './padding.ts'
@@ -54,6 +54,8 @@ export interface DataReportOptions {
   readonly packing: boolean
   readonly shuffle: boolean
   readonly seed: number
+  /** Default `next`. */
+  readonly labelsAt?: LabelsAt | undefined
   readonly held?: Dataset | undefined
 }
 
@@ -66,7 +68,7 @@ export function dataReport(train: Dataset, report: DatasetReport, options: DataR
   const lengths = Uint32Array.from({ length: train.length }, (_, i) => train.lengthOf(i))
   const tokens = lengths.reduce((sum, length) => sum + length, 0)
   let labelled = 0
-  for (const { labels } of train) labelled += countLabels(labels)
+  for (const { labels } of train) labelled += countLabels(labels, options.labelsAt)
   const { skipped, unlabelled, cut } = report
   const padding = paddings(lengths, options)
   const batching = options.packing ? 'packed' : options.shuffle ? 'bucketed' : 'file'
@@ -104,7 +106,7 @@ function histogramOf(lengths: Uint32Array, min: number, max: number): DataReport
   const width = Math.max(1, Math.ceil((max + 1 - min) / BINS))
   const bins = Array.from({ length: Math.ceil((max + 1 - min) / width) }, (_, i) => ({
     from: min + i * width,
-    to: min + (i + 1) * width,
+    to: Math.min(min + (i + 1) * width, max + 1),
     rows: 0,
   }))
   for (const length of lengths) {

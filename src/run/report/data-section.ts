@@ -6,7 +6,7 @@ import { type Html, html } from './html.ts'
 export function dataSection(report: DataReport | undefined): Html {
   if (report === undefined) return html``
   const { lengths, padding, first, histogram } = report
-  const used = (name: DataReport['batching']): string => (report.batching === name ? ', as this run does' : '')
+  const used = (name: DataReport['batching']): string => (report.batching === name ? ' (this run)' : '')
   const facts: [string, string, string][] = [
     [
       'Rows',
@@ -27,12 +27,10 @@ export function dataSection(report: DataReport | undefined): Html {
     ],
   ]
   const paddings: [string, number][] = [
-    ['rows in random order', padding.random],
-    [`rows of like length together${used('bucketed')}`, padding.bucketed],
-    [`rows packed${used('packed')}`, padding.packed],
-    ...(report.batching === 'file'
-      ? ([[`rows as the file has them${used('file')}`, report.used]] as [string, number][])
-      : []),
+    ['random order', padding.random],
+    [`like lengths together${used('bucketed')}`, padding.bucketed],
+    [`packed${used('packed')}`, padding.packed],
+    ...(report.batching === 'file' ? ([[`order of the file${used('file')}`, report.used]] as [string, number][]) : []),
   ]
   const most = Math.max(1, ...histogram.map((bin) => bin.rows))
   const bar = (share: number): Html => html`<td class="bar"><i style="width:${significant(share * 100)}%"></i></td>`

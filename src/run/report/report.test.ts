@@ -4,10 +4,12 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import type { DataReport } from '../../data/data-report.ts'
 import { writeSafetensors } from '../../formats/tensor-files.ts'
 import { isLowrankError } from '../../support/errors.ts'
 import { f32 } from '../../tensor/host-tensor.ts'
 import { readReportData, trainedKinds } from './data.ts'
+import { dataSection } from './data-section.ts'
 import { escapeHtml, html } from './html.ts'
 import { niceScale, smooth, thin } from './scale.ts'
 import { parseTrainerLog } from './trainer-log.ts'
@@ -44,6 +46,43 @@ describe('scale', () => {
       5,
     )
     expect(ramp[50]?.y).toBeCloseTo(50, 3)
+  })
+})
+
+describe('the section on rows', () => {
+  const report: DataReport = {
+    format: 'messages',
+    rows: 30,
+    tokens: 900,
+    labelled: 300,
+    labelledShare: 1 / 3,
+    lengths: { min: 7, median: 20, p95: 50, max: 60, mean: 30 },
+    histogram: [{ from: 7, to: 61, rows: 30 }],
+    cut: 3,
+    cutShare: 0.1,
+    skipped: 1,
+    unlabelled: 2,
+    padding: { random: 0.5, bucketed: 0.1, packed: 0.02 },
+    batching: 'packed',
+    used: 0.02,
+    first: {
+      source: 'rows.jsonl:1',
+      pieces: [
+        { text: '<b>', labelled: false },
+        { text: '&', labelled: true },
+      ],
+      tokens: 2,
+      shown: 2,
+    },
+  }
+
+  it('marks what carries loss, escapes the rows, and says which padding is the run’s', () => {
+    const { markup } = dataSection(report)
+    expect(markup).toContain('<pre>&lt;b&gt;<mark>&amp;</mark></pre>')
+    expect(markup).toContain('7 to 60')
+    expect(markup).toMatch(/packed \(this run\)<\/th>.*?2 %/)
+    expect(markup).toMatch(/1 bad, 2 without loss/)
+    expect(dataSection(undefined).markup).toBe('')
   })
 })
 

@@ -46,6 +46,7 @@ th:first-child, td:first-child { text-align: left; padding-left: 0; }
 tfoot td { border-bottom: 0; font-weight: 600; }
 tbody th { font-weight: 400; color: var(--ink); font-size: inherit; }
 .bar { width: 34%; min-width: 8rem; }
+.pair .bar { min-width: 3rem; width: 25%; }
 .bar i { display: block; height: .55rem; border-radius: 3px; background: var(--train); min-width: 2px; }
 .sample { border-top: 1px solid var(--line); padding: 1rem 0 0; margin-top: 1rem; }
 .sample dl { display: grid; grid-template-columns: 5.5rem 1fr; gap: .4rem 1rem; margin: 0; }
