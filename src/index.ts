@@ -18,17 +18,30 @@ export {
   network,
   squaredError,
 } from './layers/network.ts'
+export type {
+  CombineResult,
+  DiffResult,
+  ExtractResult,
+  FactorizedTensor,
+  FactorizeResult,
+  TruncateResult,
+} from './run/algebra-types.ts'
 export { EMBEDDED } from './run/base-folder.ts'
 export { openChat } from './run/chat.ts'
+export { combine } from './run/combine.ts'
 export { convert } from './run/convert.ts'
+export { diff } from './run/diff.ts'
 export { dryRun } from './run/dry-run.ts'
 export { evaluate } from './run/evaluate.ts'
+export { extract } from './run/extract.ts'
+export { factorize } from './run/factorize.ts'
 export { generate } from './run/generate.ts'
 export { inspect } from './run/inspect.ts'
 export { type LoadedModel, type LoadModelOptions, loadModel, type Request } from './run/load-model.ts'
 export { type EngineOptions, type LoraOptions, lora, predict } from './run/lora.ts'
 export { mergeAdapter } from './run/merge.ts'
 export { train } from './run/train.ts'
+export { truncate } from './run/truncate.ts'
 export type {
   ChatSession,
   ConvertResult,

@@ -39,3 +39,11 @@ export const INIT = {
   /** Of an error over the same error elsewhere. */
   share: 1e-5,
 } as const
+
+/** Adapters made of adapters, over the norm of what they should be: f64 inside, f32 in the files on either side. */
+export const ALGEBRA = {
+  /** Of factors and updates that should be equal. */
+  factors: 2e-6,
+  /** What an error may lie above that of the singular value decomposition. */
+  best: 1e-5,
+} as const

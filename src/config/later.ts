@@ -9,6 +9,4 @@ export const laterOptions: ReadonlySet<string> = new Set([
   ...['layerDecay', 'priorDecay', 'noDecay', 'frozenDropout', 'recipe', 'task'],
 ])
 
-export const laterVerbs: ReadonlySet<string> = new Set([
-  ...['classify', 'embed', 'study', 'combine', 'extract', 'truncate', 'diff', 'factorize', 'serve', 'studio'],
-])
+export const laterVerbs: ReadonlySet<string> = new Set([...['classify', 'embed', 'study', 'serve', 'studio']])

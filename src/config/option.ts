@@ -198,6 +198,10 @@ export function integers(placeholder: string, expects: string): List<z.ZodInt> {
   return withInfo(oneOrMore(z.int().min(0)), { syntax: 'numbers', expects, placeholder })
 }
 
+export function numbers(placeholder: string, expects: string): List<z.ZodNumber> {
+  return withInfo(oneOrMore(z.number()), { syntax: 'numbers', expects, placeholder })
+}
+
 /** A list whose items the caller describes (adapters: `PATH` or `{ name, path, weight }`). */
 export function listOf<S extends z.ZodType>(item: S, placeholder: string, expects: string): List<S> {
   return withInfo(oneOrMore(item), { syntax: 'list', expects, placeholder })

@@ -82,6 +82,12 @@ export async function readFileRefs(file: string): Promise<Map<string, WeightRef>
   return new Map(Array.from(entries, ([name, entry]) => [name, entry.ref()]))
 }
 
+/** Lists the tensors of one safetensors or torch file. @throws {LowrankError} `missing`, `format`. */
+export async function openFile(file: string): Promise<Weights> {
+  const part = await openPart(file)
+  return collect(file, [{ ...part, entries: part.entries.values() }])
+}
+
 function collect(folder: string, parts: Part[]): Weights {
   const refs = new Map<string, WeightRef>()
   const unreadable = new Map<string, Listing>()

@@ -26,7 +26,7 @@ export interface ProgressEvent {
   /** Absent where the end is not known. */
   total?: number
   /** What is counted. */
-  unit?: 'bytes' | 'steps' | 'rows' | 'tensors' | 'tokens'
+  unit?: 'bytes' | 'steps' | 'rows' | 'tensors' | 'tokens' | 'modules'
 }
 
 // ── train ────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -47,11 +47,27 @@ export type TrainEvent =
   | { type: 'data'; report: DataReport }
   | NoticeEvent
   | ProgressEvent
+  /** Predicted before anything is allocated: seconds of an average step, the whole process' memory at its peak. */
+  | {
+      type: 'preflight'
+      secondsPerStep: number
+      peakMemoryBytes: number
+      freeMemoryBytes: number
+      /** Activations are computed again in the backward pass. */
+      recompute: boolean
+    }
   | { type: 'resume'; step: number; message: string }
   /** With `printGraph`: the step's graph as text, and a hash of it. */
   | { type: 'graph'; text: string; hash: string }
   | StepEvent
-  | { type: 'eval'; step: number; evalLoss: number; evalTokens: number }
+  | {
+      type: 'eval'
+      step: number
+      evalLoss: number
+      evalTokens: number
+      /** Of the task, by name: `accuracy`, `pearson` …; none of a language model's. */
+      metrics: Readonly<Record<string, number>>
+    }
   | { type: 'checkpoint'; step: number; path: string }
   | { type: 'done'; result: TrainResult }
 
@@ -106,9 +122,20 @@ export interface DryRunResult {
 export interface EvalResult {
   loss: number
   perplexity: number
-  /** Labels at positions ≥ 1 that are not −100. */
+  /** Labels at positions ≥ 1 that are not −100; of a classifier its rows, of a token classifier its labelled words. */
   tokens: number
   examples: number
+  accuracy?: number
+  macroF1?: number
+  matthews?: number
+  pearson?: number
+  spearman?: number
+  /** Of whole entities, where the labels are BIO. */
+  precision?: number
+  recall?: number
+  f1?: number
+  /** Of a classifier: how often each label (a row) was told as each label (a column). */
+  confusion?: { labels: readonly string[]; counts: number[][] }
   /** Mean loss of each row, in the order of the data; NaN-free: a row without labels has 0. */
   losses?: number[]
 }

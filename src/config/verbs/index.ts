@@ -2,6 +2,7 @@
 import type { z } from 'zod'
 import type { VerbName } from '../summaries.ts'
 import type { VerbSpec } from '../verb.ts'
+import { combineVerb, diffVerb, extractVerb, factorizeVerb, truncateVerb } from './algebra.ts'
 import { convertVerb } from './convert.ts'
 import { benchVerb, doctorVerb, inspectVerb, quickstartVerb, schemaVerb } from './tools.ts'
 import { trainVerb } from './train.ts'
@@ -14,6 +15,11 @@ export const verbs = {
   generate: generateVerb,
   chat: chatVerb,
   merge: mergeVerb,
+  combine: combineVerb,
+  extract: extractVerb,
+  truncate: truncateVerb,
+  diff: diffVerb,
+  factorize: factorizeVerb,
   convert: convertVerb,
   inspect: inspectVerb,
   doctor: doctorVerb,
@@ -34,6 +40,11 @@ export type EvalOptions = InputOf<'eval'>
 export type GenerateOptions = InputOf<'generate'>
 export type ChatOptions = InputOf<'chat'>
 export type MergeOptions = InputOf<'merge'>
+export type CombineOptions = InputOf<'combine'>
+export type ExtractOptions = InputOf<'extract'>
+export type TruncateOptions = InputOf<'truncate'>
+export type DiffOptions = InputOf<'diff'>
+export type FactorizeOptions = InputOf<'factorize'>
 export type ConvertOptions = InputOf<'convert'>
 export type InspectOptions = InputOf<'inspect'>
 export type DoctorOptions = InputOf<'doctor'>
@@ -43,4 +54,5 @@ export type TrainSettings = OutputOf<'train'>
 export type EvalSettings = OutputOf<'eval'>
 export type GenerateSettings = OutputOf<'generate'>
 export type ChatSettings = OutputOf<'chat'>
+export type ExtractSettings = OutputOf<'extract'>
 export type ConvertSettings = OutputOf<'convert'>

@@ -104,26 +104,34 @@ export function agreedRest(all: readonly Updates[]): {
   notes: readonly string[]
 } {
   const tensors = new Map<string, HostTensor>()
-  const owner = new Map<string, Updates>()
+  const holders = new Map<string, Updates[]>()
   for (const updates of all)
     for (const [id, tensor] of updates.rest) {
-      const [other, held] = [owner.get(id), tensors.get(id)]
-      if (other && held && !same(tensor, held))
+      const [first] = holders.get(id) ?? []
+      const held = tensors.get(id)
+      if (first && held && !same(tensor, held))
         throw new LowrankError(
           'config',
-          `${other.name} and ${updates.name} both hold ${id}, with different values: trained whole, it cannot be weighed`,
+          `${first.name} and ${updates.name} both hold ${id}, with different values: trained whole, it cannot be weighed`,
           { file: updates.name, field: id },
         )
-      owner.set(id, updates)
+      holders.set(id, [...(holders.get(id) ?? []), updates])
       tensors.set(id, tensor)
     }
-  const owners = new Set(owner.values())
-  const [one] = owners
-  const lone = owners.size === 1 && one && all.length > 1
-  const notes = lone
-    ? [`${one.rest.size} tensors beside the updates are ${one.name}'s, whole: they have no weight`]
-    : []
-  return { tensors, config: besideFields([...owners], all[0]), notes }
+  const lone = [...holders].filter(([, held]) => held.length < all.length)
+  const names = new Set(lone.flatMap(([, held]) => held.map(({ name }) => name)))
+  const notes =
+    lone.length === 0
+      ? []
+      : [`${lone.length} tensors beside the updates are taken whole from ${[...names].join(', ')}: they have no weight`]
+  return {
+    tensors,
+    config: besideFields(
+      all.filter(({ rest }) => rest.size > 0),
+      all[0],
+    ),
+    notes,
+  }
 }
 
 function besideFields(
