@@ -49,13 +49,15 @@ function staying(event: TrainEvent | ProgressEvent | NoticeEvent, palette: Palet
       return [...event.warnings.map((warning) => `${palette.warn('warning:')} ${warning}`), startLine(event, palette)]
     case 'data':
       return dataLines(event.report, palette, width)
+    case 'preflight':
+      return [palette.faint(preflightLine(event))]
     case 'resume':
       return [palette.strong(event.message)]
     case 'step':
       return event.logged ? [stepLine(event, palette)] : []
     case 'eval':
       return [
-        `${' '.repeat(stepColumn)}${palette.good(`eval loss ${event.evalLoss.toFixed(4)}`)} over ${count(event.evalTokens)} tokens`,
+        `${' '.repeat(stepColumn)}${palette.good(`eval loss ${event.evalLoss.toFixed(4)}`)} over ${count(event.evalTokens)} ${metricsOf(event.metrics)}`,
       ]
     case 'checkpoint':
       return [palette.faint(`${' '.repeat(stepColumn)}saved ${event.path}`)]
@@ -65,6 +67,12 @@ function staying(event: TrainEvent | ProgressEvent | NoticeEvent, palette: Palet
     case 'done':
       return []
   }
+}
+
+/** What an evaluation counted, with the metrics of the task. */
+function metricsOf(metrics: Readonly<Record<string, number>>): string {
+  const found = Object.entries(metrics).map(([name, value]) => `${name} ${value.toFixed(4)}`)
+  return found.length === 0 ? 'tokens' : `labels: ${found.join(', ')}`
 }
 
 function startLine(event: Extract<TrainEvent, { type: 'start' }>, palette: Palette): string {
@@ -137,4 +145,9 @@ function bar(share: number, facts: string, terminal: Terminal): string {
 
 function clip(text: string, width: number): string {
   return text.length <= width ? text : `${text.slice(0, Math.max(0, width - 1))}…`
+}
+
+function preflightLine({ secondsPerStep, peakMemoryBytes }: Extract<TrainEvent, { type: 'preflight' }>): string {
+  const time = secondsPerStep < 0.995 ? `${Math.ceil(1000 * secondsPerStep)} ms` : duration(secondsPerStep)
+  return `a step takes about ${time}, memory about ${bytes(peakMemoryBytes)} at its peak`
 }

@@ -8,6 +8,8 @@ import type { Batch } from './batch.ts'
 import { type CollateOptions, collate } from './collate.ts'
 import type { Dataset } from './dataset.ts'
 import { bucketed, byLength, fileOrder, shuffled } from './epoch-order.ts'
+import type { Example } from './example.ts'
+import { type Masking, masked } from './masking.ts'
 import { packDecreasing, packInOrder } from './packing.ts'
 
 /**
@@ -27,6 +29,8 @@ export interface BatchesOptions extends CollateOptions {
   seed?: number
   /** Several examples a row of at most this many tokens; absent: one example a row. */
   packInto?: number | undefined
+  /** Tokens to mask, drawn anew each epoch. */
+  masking?: Masking | undefined
 }
 
 /** Where the stream stands: the step it gives next. */
@@ -86,7 +90,9 @@ export class Batches implements Iterable<StepData> {
     const rows = this.#orderOf(epoch).subarray(index * this.#stepRows, (index + 1) * this.#stepRows)
     const batches: Batch[] = []
     for (let start = 0; start < rows.length; start += this.#options.batchSize) {
-      const chosen = Array.from(rows.subarray(start, start + this.#options.batchSize), (row) => this.#examplesOf(row))
+      const chosen = Array.from(rows.subarray(start, start + this.#options.batchSize), (row) =>
+        this.#examplesOf(row, epoch),
+      )
       batches.push(collate(chosen, this.#options))
     }
     const labelled = batches.reduce((sum, batch) => sum + batch.labels.data.length, 0)
@@ -111,8 +117,10 @@ export class Batches implements Iterable<StepData> {
     for (let index = 0; index < this.stepsPerEpoch; index++) yield this.step(epoch, index)
   }
 
-  #examplesOf(row: number) {
-    return (this.#packed?.[row] ?? [row]).map((index) => this.#data.example(index))
+  #examplesOf(row: number, epoch: number): Example[] {
+    const { masking } = this.#options
+    const examples = (this.#packed?.[row] ?? [row]).map((index) => this.#data.example(index))
+    return masking ? examples.map((example) => masked(example, masking, epoch)) : examples
   }
 
   #orderOf(epoch: number): Uint32Array {

@@ -9,6 +9,8 @@ import { tokensInSpans } from '../text/token-spans.ts'
 import type { Tokenizer } from '../text/tokenizer.ts'
 import { alpacaPrompt, type Conversation, conversations } from './conversation.ts'
 import { NO_LABEL } from './example.ts'
+import { encodeLabelRow, encodeMaskable, type LabelFormat } from './label-rows.ts'
+import type { LabelValue } from './label-table.ts'
 import type { RowFormat } from './row-format.ts'
 
 /** Which tokens carry loss where a row has a prompt. */
@@ -24,30 +26,61 @@ export interface EncodeSettings {
   /** Most tokens the model can read (its learned positions); no limit where absent. */
   modelMaxLength?: number | undefined
   trainOn: TrainOn
+  /** Kinds of token types the model takes. Default 0. */
+  tokenTypes?: number
 }
 
 export interface Encoded {
   ids: number[]
+  /** A label a token; of rows with labels of their own, numbers of the table. */
   labels: number[]
+  types?: number[] | undefined
   /** Tokens were cut off to fit `maxLength`. */
   cut: boolean
 }
 
 type Row = Readonly<Record<string, unknown>>
 
-/** @throws LowrankError `data` saying what is wrong with the row */
-export function encodeRow(row: Row, format: RowFormat, settings: EncodeSettings): Encoded {
+/** Rows with labels of their own. `numberOf` keeps a label and gives its number. @throws LowrankError `data` */
+export function encodeLabelled(
+  row: Row,
+  format: LabelFormat,
+  settings: EncodeSettings,
+  numberOf: (label: LabelValue) => number,
+): Encoded {
+  const { tokenizer, vocabSize, tokenTypes = 0 } = settings
+  const { ids, types, labels, cut } = encodeLabelRow(row, format, { tokenizer, tokenTypes, limit: limitOf(settings) })
+  if (format === 'labelled-ids') checkGiven(ids, settings)
+  else checkIds(ids, vocabSize, (at) => tokenNamed(ids[at] ?? 0, tokenizer))
+  return { ids, types, cut, labels: labels.map((label) => (label === undefined ? NO_LABEL : numberOf(label))) }
+}
+
+/** Texts of a masked language model. @throws LowrankError `data` */
+export function encodeMasked(row: Row, settings: EncodeSettings): Encoded {
+  const { tokenizer, vocabSize } = settings
+  const encoded = encodeMaskable(row, { tokenizer, tokenTypes: 0, limit: limitOf(settings) })
+  if (Object.hasOwn(row, 'input_ids')) checkGiven(encoded.ids, settings)
+  else checkIds(encoded.ids, vocabSize, (at) => tokenNamed(encoded.ids[at] ?? 0, tokenizer))
+  return encoded
+}
+
+function limitOf({ maxLength, modelMaxLength = maxLength }: EncodeSettings): number {
+  return Math.min(maxLength, modelMaxLength)
+}
+
+function tokenNamed(id: number, tokenizer: Tokenizer | undefined): string {
+  return `${JSON.stringify(tokenizer?.tokenOf(id))}, a token of ${tokenizer?.file},`
+}
+
+/** Texts and conversations of language models. @throws LowrankError `data` saying what is wrong with the row */
+export function encodeRow(row: Row, format: Exclude<RowFormat, LabelFormat>, settings: EncodeSettings): Encoded {
   if (format === 'input_ids') return takeIds(row, settings)
   const tokenizer = settings.tokenizer
   if (tokenizer === undefined)
     throw new LowrankError('data', `${format} rows need a tokenizer`, { suggestion: 'name one with --tokenizer' })
   const { ids, learns } = encoders[format](row, tokenizer, settings.trainOn)
-  checkIds(
-    ids,
-    settings.vocabSize,
-    (at) => `${JSON.stringify(tokenizer.tokenOf(ids[at] ?? 0))}, a token of ${tokenizer.file},`,
-  )
-  const limit = Math.min(settings.maxLength, settings.modelMaxLength ?? settings.maxLength)
+  checkIds(ids, settings.vocabSize, (at) => tokenNamed(ids[at] ?? 0, tokenizer))
+  const limit = limitOf(settings)
   const all = settings.trainOn === 'all'
   return {
     ids: ids.slice(0, limit),
@@ -63,7 +96,7 @@ interface Learned {
 
 type Encoder = (row: Row, tokenizer: Tokenizer, trainOn: TrainOn) => Learned
 
-const encoders: { readonly [F in Exclude<RowFormat, 'input_ids'>]: Encoder } = {
+const encoders: { readonly [F in Exclude<RowFormat, 'input_ids' | LabelFormat>]: Encoder } = {
   text(row, tokenizer) {
     const ids = withEnd(tokenizer.encodeStart(text(row, 'text')), tokenizer)
     return { ids, learns: ids.map(() => true) }
@@ -129,7 +162,7 @@ function withEnd(ids: number[], tokenizer: Tokenizer): number[] {
 function takeIds(row: Row, settings: EncodeSettings): Encoded {
   const ids = integers(row, 'input_ids')
   if (ids.length === 0) throw new LowrankError('data', 'input_ids is empty', { field: 'input_ids' })
-  checkIds(ids, settings.vocabSize, (at) => `input_ids[${at}]`)
+  checkGiven(ids, settings)
   const labels = Object.hasOwn(row, 'labels') ? integers(row, 'labels') : ids
   if (labels.length !== ids.length)
     throw new LowrankError('data', `labels has ${labels.length} entries, input_ids has ${ids.length}`, {
@@ -142,6 +175,12 @@ function takeIds(row: Row, settings: EncodeSettings): Encoded {
       `labels[${wrong}] is ${labels[wrong]}: not ${NO_LABEL} and not in the vocabulary of ${settings.vocabSize}`,
       { field: 'labels' },
     )
+  return { ids, labels, cut: false }
+}
+
+/** Ids that a row brings along are never cut. */
+function checkGiven(ids: readonly number[], settings: EncodeSettings): void {
+  checkIds(ids, settings.vocabSize, (at) => `input_ids[${at}]`)
   const limit = settings.modelMaxLength
   if (limit !== undefined && ids.length > limit)
     throw new LowrankError(
@@ -151,7 +190,6 @@ function takeIds(row: Row, settings: EncodeSettings): Encoded {
         field: 'input_ids',
       },
     )
-  return { ids, labels, cut: false }
 }
 
 function checkIds(ids: readonly number[], vocabSize: number, name: (at: number) => string): void {

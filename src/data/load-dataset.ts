@@ -3,12 +3,16 @@
  * Must not know engines or models. The format is told from the first row; a row that does not fit is refused with file,
  * line and reason, or counted.
  */
+import type { HeadSpec, Task } from '../formats/task.ts'
 import { LowrankError } from '../support/errors.ts'
 import { count } from '../support/human.ts'
 import { nearest } from '../support/nearest.ts'
 import { type Dataset, DatasetBuilder } from './dataset.ts'
-import { type Encoded, type EncodeSettings, encodeRow } from './encode-row.ts'
-import { countLabels } from './example.ts'
+import { type Encoded, type EncodeSettings, encodeLabelled, encodeMasked, encodeRow } from './encode-row.ts'
+import { countLabels, NO_LABEL } from './example.ts'
+import { type HeadFacts, type LabelPlan, planLabels } from './label-plan.ts'
+import { isLabelFormat, taskOfRows } from './label-rows.ts'
+import { LabelTable, type LabelValue } from './label-table.ts'
 import { type RowFormat, rowColumns, rowFormat } from './row-format.ts'
 import { type ReadRowsOptions, type RowSource, readRows, type SourcedRow, sourceName } from './rows.ts'
 
@@ -21,6 +25,8 @@ export interface LoadDatasetOptions extends EncodeSettings {
   maxRowBytes?: number
   /** Fields of rows and the columns that hold them, where those have other names. */
   columns?: Readonly<Record<string, string>> | undefined
+  /** What is known of the model's head. Default: a language model that predicts the next token. */
+  head?: HeadFacts | undefined
   signal?: AbortSignal | undefined
 }
 
@@ -45,6 +51,8 @@ export interface DatasetReport {
 export interface LoadedDataset {
   dataset: Dataset
   report: DatasetReport
+  /** What the rows train, and the labels they have. */
+  head: HeadSpec
 }
 
 const MAX_REASONS = 5
@@ -58,14 +66,19 @@ export async function loadDataset(options: LoadDatasetOptions): Promise<LoadedDa
   const nameOf = (source: number, line: number) => sourceName(sources[source] ?? [], line)
   const builder = new DatasetBuilder(nameOf)
   const report = emptyReport()
+  const { head = NEXT_TOKEN } = options
+  const table = new LabelTable()
   let format: RowFormat | undefined
+  let learned: Task = head.task
   for await (const row of readRows(sources, readOptions(options))) {
     if (options.signal?.aborted) throw new LowrankError('stopped', 'stopped while reading the data')
     try {
       const found = formatOf(row, format, options.columns)
-      const encoded = encodeRow(found.row, found.format, options)
+      const task = taskOfRows(found.format, Object.hasOwn(found.row, 'labels'), head.task, head.asked)
+      const encoded = encode(found, task, options, (label) => table.number(label, nameOf(row.source, row.line)))
       format = found.format
-      if (tally(report, encoded)) builder.add(encoded, row.place, row.source, row.line)
+      learned = task
+      if (tally(report, encoded, task)) builder.add(encoded, row.place, row.source, row.line)
     } catch (error) {
       const placed = inPlace(error, nameOf(row.source, row.line))
       if (options.skipBadRows !== true) throw placed
@@ -74,7 +87,33 @@ export async function loadDataset(options: LoadDatasetOptions): Promise<LoadedDa
     }
   }
   if (format === undefined || builder.length === 0) throw nothingLeft(sources, report)
-  return { dataset: builder.build(), report: { ...report, format } }
+  const plan: LabelPlan = isLabelFormat(format)
+    ? planLabels(table.seen, format === 'token-classification' ? 'token' : 'row', head)
+    : { head: { task: learned, labels: learned === head.task ? head.labels : [] } }
+  return { dataset: builder.build(plan), report: { ...report, format }, head: plan.head }
+}
+
+const NEXT_TOKEN: HeadFacts = { task: 'causal-lm', labels: [], stands: true, settled: true }
+
+function encode(
+  { row, format }: { row: Record<string, unknown>; format: RowFormat },
+  task: Task,
+  options: LoadDatasetOptions,
+  numberOf: (label: LabelValue) => number,
+): Encoded {
+  if (isLabelFormat(format)) return encodeLabelled(row, format, options, numberOf)
+  const isMasked = task === 'masked-lm' && !Object.hasOwn(row, 'labels')
+  const encoded = isMasked ? encodeMasked(row, options) : encodeRow(row, format, options)
+  if (task === 'token-classification') checkClasses(encoded.labels, options.head?.labels.length ?? 0)
+  return encoded
+}
+
+function checkClasses(labels: readonly number[], count: number): void {
+  const at = labels.findIndex((label) => label !== NO_LABEL && label >= count)
+  if (at < 0) return
+  throw new LowrankError('data', `labels[${at}] is ${labels[at]}: the model tells ${count} labels apart`, {
+    field: 'labels',
+  })
 }
 
 function emptyReport(): Omit<DatasetReport, 'format'> {
@@ -111,6 +150,8 @@ function formatOf(
   if (value instanceof LowrankError) throw value
   const row = columns === undefined ? value : renamed(value, columns)
   const format = rowFormat(row)
+  if (first === 'pair-classification' && format === 'classification')
+    throw new LowrankError('data', 'text_pair is missing, and the rows before have two texts', { field: 'text_pair' })
   if (first !== undefined && format !== first)
     throw new LowrankError('data', `the row is of kind ${format}, and those before it are of kind ${first}`)
   return { row, format }
@@ -126,8 +167,8 @@ export function rowWarnings({ cut, unlabelled, skipped, reasons }: DatasetReport
 }
 
 /** Adds a row to the report; false where it has nothing to learn. */
-function tally(report: Omit<DatasetReport, 'format'>, { ids, labels, cut }: Encoded): boolean {
-  const labelled = countLabels(labels)
+function tally(report: Omit<DatasetReport, 'format'>, { ids, labels, cut }: Encoded, task: Task): boolean {
+  const labelled = countLabels(labels, task === 'causal-lm' ? 'next' : 'own')
   if (cut) report.cut++
   if (labelled === 0) {
     report.unlabelled++

@@ -5,7 +5,17 @@ import { LowrankError } from '../support/errors.ts'
 import { nearest } from '../support/nearest.ts'
 
 /** Kinds of rows that are read. */
-export type RowFormat = 'text' | 'prompt-completion' | 'messages' | 'sharegpt' | 'alpaca' | 'input_ids'
+export type RowFormat =
+  | 'text'
+  | 'prompt-completion'
+  | 'messages'
+  | 'sharegpt'
+  | 'alpaca'
+  | 'input_ids'
+  | 'classification'
+  | 'pair-classification'
+  | 'labelled-ids'
+  | 'token-classification'
 
 /** How each kind is said aloud. */
 export const FORMAT_FIELDS: Readonly<Record<RowFormat, string>> = {
@@ -15,11 +25,15 @@ export const FORMAT_FIELDS: Readonly<Record<RowFormat, string>> = {
   sharegpt: 'conversations',
   alpaca: 'instruction, output',
   input_ids: 'input_ids',
+  classification: 'text, label',
+  'pair-classification': 'text, text_pair, label',
+  'labelled-ids': 'input_ids, label',
+  'token-classification': 'tokens, labels',
 }
 
 /** First match wins; `format` undefined means understood but not built. */
 const KINDS: readonly { fields: readonly string[]; format?: RowFormat; name?: string }[] = [
-  { fields: ['input_ids', 'label'], name: 'classification' },
+  { fields: ['input_ids', 'label'], format: 'labelled-ids' },
   { fields: ['input_ids'], format: 'input_ids' },
   { fields: ['messages', 'label'], name: 'preference' },
   { fields: ['messages'], format: 'messages' },
@@ -30,14 +44,15 @@ const KINDS: readonly { fields: readonly string[]; format?: RowFormat; name?: st
   { fields: ['prompt', 'completion', 'label'], name: 'preference' },
   { fields: ['prompt', 'completion'], format: 'prompt-completion' },
   { fields: ['instruction', 'output'], format: 'alpaca' },
-  { fields: ['text', 'label'], name: 'classification' },
-  { fields: ['text_pair'], name: 'classification' },
-  { fields: ['tokens', 'labels'], name: 'token classification' },
+  { fields: ['text_pair', 'label'], format: 'pair-classification' },
+  { fields: ['text', 'label'], format: 'classification' },
+  { fields: ['text_pair'], format: 'pair-classification' }, // its label is missed when it is read
+  { fields: ['tokens', 'labels'], format: 'token-classification' },
   { fields: ['text'], format: 'text' },
 ]
 
 /** Fields that a row may have besides those that tell its kind. */
-const MORE_FIELDS = ['labels', 'tools', 'system', 'input', 'history', 'text_pair', 'rejected']
+const MORE_FIELDS = ['labels', 'tools', 'system', 'input', 'history', 'rejected']
 const ROW_FIELDS: ReadonlySet<string> = new Set([...KINDS.flatMap(({ fields }) => fields), ...MORE_FIELDS])
 
 /** Those of a table's columns that rows are made of; the others need not be read. */
@@ -64,17 +79,12 @@ export function rowFormat(row: Readonly<Record<string, unknown>>): RowFormat {
       `this is a ${kind.name} row (${kind.fields.join(', ')}), which lowrank does not read yet; it reads ${known}`,
     )
   const fields = Object.keys(row)
-  const guesses = fields.flatMap((field) =>
-    nearest(
-      field,
-      KINDS.flatMap((k) => k.fields),
-    ),
-  )
+  const missing = [...ROW_FIELDS].filter((name) => !fields.includes(name))
+  const guess = fields.flatMap((field) => (ROW_FIELDS.has(field) ? [] : nearest(field, missing)))[0]
+  const naming = fields.length === 0 ? undefined : '--columns text=NAME says which field is which'
   throw new LowrankError(
     'data',
     `fields ${fields.slice(0, 8).join(', ') || '(none)'} make no row; a row is one of ${known}`,
-    {
-      suggestion: guesses[0] === undefined ? undefined : `did you mean ${guesses[0]}?`,
-    },
+    { suggestion: guess === undefined ? naming : `did you mean ${guess}?` },
   )
 }

@@ -11,6 +11,9 @@ import type { AdapterTensor, TokenRows } from './adapter-layout.ts'
 import type { AdapterSite, LayoutOptions } from './method.ts'
 import { listSome } from './target-report.ts'
 
+/** Modules that PEFT saves of every classifier, whichever of them it has (PeftModelForSequenceClassification). */
+export const CLASSIFIER_HEADS: readonly string[] = ['classifier', 'score']
+
 /** A `modules_to_save` match: the module named, and those under it that hold parameters. */
 export interface SavedModule {
   readonly path: string
@@ -42,7 +45,9 @@ export function savedModules(
     refuseList(path, modules)
   }
   const all = allPaths(modules)
-  const notes = names
+  const implied = options.task_type === 'SEQ_CLS' || options.task_type === 'TOKEN_CLS' ? CLASSIFIER_HEADS : []
+  const notes = [...new Set(names)]
+    .filter((name) => !implied.includes(name))
     .filter((name) => !all.some((path) => path.endsWith(name)))
     .map((name) => {
       const close = nearest(name, all.map(lastSegment), 3)

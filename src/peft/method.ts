@@ -18,6 +18,8 @@ import type { TargetOptions } from './target-match.ts'
 export interface LayoutOptions extends TargetOptions, ScaleOptions {
   /** Name of the method. @default 'LORA' */
   readonly peft_type?: string | undefined
+  /** Classifiers have a head that is saved. */
+  readonly task_type?: string | null | undefined
   readonly rank_pattern?: Readonly<Record<string, number>> | undefined
   readonly alpha_pattern?: Readonly<Record<string, number>> | undefined
   readonly bias?: 'none' | 'all' | 'lora_only' | undefined

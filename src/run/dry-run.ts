@@ -4,10 +4,10 @@
  */
 import type { TrainOptions } from '../config/verbs/index.ts'
 import { trainableOf } from './train/events.ts'
-import { loadMaterial, trainingBatches } from './train/material.ts'
+import { trainingBatches } from './train/material.ts'
+import { openRun } from './train/open-run.ts'
 import { refuseArithmetic } from './train/open-session.ts'
 import { effectiveSettings } from './train/settings.ts'
-import { openSubject } from './train/subject.ts'
 import { defaultOutput, folderOf } from './train.ts'
 import type { DryRunResult, Stoppable, TrainEvent } from './types.ts'
 
@@ -24,10 +24,9 @@ export async function dryRun(
   const settings = { ...effective.settings, output: effective.settings.output ?? defaultOutput(effective.settings) }
   refuseArithmetic(settings)
   const folder = await folderOf(settings, onEvent, signal)
-  const subject = await openSubject(settings, effective.given, folder)
-  const material = await loadMaterial(settings, folder, subject.trained.model.config, signal)
+  const { subject, material } = await openRun(settings, effective.given, folder, signal)
   for (const message of [...subject.notes, ...material.notes]) onEvent({ type: 'notice', message })
-  const { stepsPerEpoch } = trainingBatches(settings, material.train)
+  const { stepsPerEpoch } = trainingBatches(settings, material)
   const totalSteps = settings.steps ?? Math.ceil(settings.epochs * stepsPerEpoch)
   return {
     dryRun: true,

@@ -7,7 +7,9 @@ import type { Batch } from '../data/batch.ts'
 import { Batches } from '../data/batches.ts'
 import { dataFiles } from '../data/data-files.ts'
 import { type LoadedDataset, loadDataset, rowWarnings } from '../data/load-dataset.ts'
+import { maskingOf } from '../data/masking.ts'
 import type { Engine, Executable, WeightRef } from '../engine/engine.ts'
+import type { HeadSpec } from '../formats/task.ts'
 import { graphOf } from '../graph/graph.ts'
 import type { Graph } from '../graph/types.ts'
 import { compileFrozen } from '../infer/compile-frozen.ts'
@@ -18,14 +20,20 @@ import {
   findAdapters,
   type LoadedAdapter,
 } from '../infer/loaded-adapter.ts'
-import type { Model } from '../models/causal-lm.ts'
+import type { Model } from '../models/model.ts'
 import { newBuilder } from '../ops/index.ts'
 import type { HostTensor } from '../tensor/host-tensor.ts'
 import { labelLosses } from '../train/evaluation.ts'
 import { batchFeeds, batchLosses } from '../train/loss-graph.ts'
+import { Measure } from '../train/measure.ts'
+import { objectiveOf } from '../train/objectives.ts'
+import { headFacts } from './head-facts.ts'
 import { type OpenForUse, openEngineFor, openForUse } from './open-for-use.ts'
 import { rowColumnNames } from './row-columns.ts'
 import type { EvalResult, NoticeEvent, ProgressEvent } from './types.ts'
+
+/** Masked tokens are the same in every evaluation. */
+const MASK_SEED = 42
 
 export interface Watched {
   /** Ends the work; what is open is disposed. */
@@ -49,11 +57,19 @@ export async function evaluate(options: EvalOptions & Watched): Promise<EvalResu
   try {
     const executable = await compileEvaluation(engine, open, { threads, signal })
     try {
-      const batches = new Batches(dataset, { batchSize: settings.batchSize, order: 'length' })
+      const { spec } = open.base.model
+      const batches = new Batches(dataset, {
+        ...{ batchSize: settings.batchSize, order: 'length' },
+        labelsAt: objectiveOf(open.base.model).labelsAt,
+        masking:
+          spec.task === 'masked-lm'
+            ? maskingOf(open.tokenizer, open.base.model.config.vocabSize, MASK_SEED)
+            : undefined,
+      })
       const rows = report.rows + report.unlabelled + report.skipped
       const layouts = findAdapters(open.adapters, open.uses).map(({ layout }) => layout)
       const losses = labelLosses(executable, eachBatch(batches), { model: open.base.model, layouts, signal })
-      return await measure(losses, batches.stepsPerEpoch, settings.perExample ? rows : undefined, onEvent)
+      return await measure(losses, spec, batches.stepsPerEpoch, settings.perExample ? rows : undefined, onEvent)
     } finally {
       await executable.dispose()
     }
@@ -101,6 +117,8 @@ async function loadRows(
     trainOn,
     skipBadRows,
     columns,
+    tokenTypes: base.model.tokenTypes,
+    head: { ...headFacts(base, settings.task, base.model.spec), stands: true },
     signal,
   })
 }
@@ -117,21 +135,30 @@ async function evaluationFiles(paths: readonly string[]): Promise<string[]> {
 
 async function measure(
   found: ReturnType<typeof labelLosses>,
+  head: HeadSpec,
   steps: number,
   rows: number | undefined,
   onProgress: Watched['onProgress'],
 ): Promise<EvalResult> {
   const perRow = rows === undefined ? undefined : new RowMeans(rows)
+  const told = new Measure(head)
   let [sum, tokens, examples, step] = [0, 0, 0, 0]
-  for await (const { batch, losses } of found) {
+  for await (const { batch, losses, logits } of found) {
     for (const loss of losses) sum += loss
     tokens += losses.length
     examples += batch.examples
     perRow?.add(batch, losses)
+    if (logits) told.add(batch, logits)
     onProgress?.({ type: 'progress', label: 'eval', done: ++step, total: steps, unit: 'steps' })
   }
   const loss = sum / tokens
-  return { loss, perplexity: Math.exp(loss), tokens, examples, ...(perRow ? { losses: perRow.means() } : {}) }
+  const counts = told.confusion()
+  return {
+    ...{ loss, perplexity: Math.exp(loss), tokens, examples },
+    ...told.metrics(),
+    ...(counts ? { confusion: { labels: head.labels, counts } } : {}),
+    ...(perRow ? { losses: perRow.means() } : {}),
+  }
 }
 
 function* eachBatch(batches: Batches): Generator<Batch> {

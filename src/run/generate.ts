@@ -39,6 +39,13 @@ export function generatorParts({ base, adapters, tokenizer, eosIds }: OpenForUse
   tokenizer: Tokenizer | undefined
   eosIds: readonly number[]
 } {
+  const { spec, raw, modelType } = base.model
+  if (spec.task !== 'causal-lm')
+    throw new LowrankError('unsupported', `${raw.file}: ${modelType} reads a text as a whole and writes none`, {
+      file: raw.file,
+      field: 'model_type',
+      suggestion: 'use a decoder such as llama or qwen2',
+    })
   return { model: base.model, weights: base.weights, adapters, tokenizer, eosIds }
 }
 

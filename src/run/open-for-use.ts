@@ -7,6 +7,7 @@ import { type AdapterInput, adapterSpecs } from '../config/options/model.ts'
 import type { Engine } from '../engine/engine.ts'
 import { parseGenerationConfig } from '../formats/generation-config.ts'
 import { ADAPTER_CONFIG, readPeftConfig } from '../formats/peft-folder.ts'
+import type { HeadSpec } from '../formats/task.ts'
 import type { AdapterUse, LoadedAdapter } from '../infer/loaded-adapter.ts'
 import type { LayerRanges } from '../models/replicate.ts'
 import { LowrankError } from '../support/errors.ts'
@@ -15,6 +16,7 @@ import { loadTokenizer } from '../text/load-tokenizer.ts'
 import type { Tokenizer } from '../text/tokenizer.ts'
 import { adapterFolder, loadAdapters } from './adapters.ts'
 import { type BaseOptions, baseFolder } from './base-folder.ts'
+import { headOfAdapter } from './head-facts.ts'
 import { openEngine } from './open-engine.ts'
 import { type OpenModel, openModel, withReplication } from './open-model.ts'
 
@@ -43,9 +45,18 @@ export interface OpenForUse extends OpenWithAdapters {
 /** Base and adapters, without what makes text. @throws LowrankError naming the file and field at fault */
 export async function openWithAdapters(settings: UseSettings, options: BaseOptions = {}): Promise<OpenWithAdapters> {
   const where: BaseOptions = { ...options, revision: settings.revision, offline: settings.offline }
-  const plain = await openModel(await namedBase(settings, where))
+  const plain = await openModel(await namedBase(settings, where), await headOfAdapters(settings.adapter ?? [], where))
   const base = await withReplication(plain, await commonReplication(settings.adapter ?? [], where))
   return { base, ...(await loadAdapters(base, settings.adapter ?? [], where)) }
+}
+
+/** The head that the first adapter with one was trained with; the model's own where none has. */
+async function headOfAdapters(inputs: readonly AdapterInput[], options: BaseOptions): Promise<HeadSpec | undefined> {
+  for (const { path } of adapterSpecs(inputs)) {
+    const head = await headOfAdapter(await adapterFolder(path, options))
+    if (head) return head
+  }
+  return undefined
 }
 
 /** How the adapters rebuild the base's stack. @throws LowrankError `config` where they do not agree */

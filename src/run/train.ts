@@ -28,8 +28,10 @@ import { changed, eventOf, type Run, resumeEvent, startEvent, unchanged } from '
 import { finish } from './train/finish.ts'
 import { forgetFirstValues } from './train/first-values.ts'
 import { invocationNotes } from './train/invocation.ts'
-import { evaluationBatches, loadMaterial, sourceOf, trainingBatches } from './train/material.ts'
-import { openSession, recomputes, refuseArithmetic, threadsOf } from './train/open-session.ts'
+import { evaluationBatches, sourceOf, trainingBatches } from './train/material.ts'
+import { openRun } from './train/open-run.ts'
+import { openSession, refuseArithmetic, threadsOf } from './train/open-session.ts'
+import { preflight } from './train/preflight.ts'
 import { finishedResult, RunFolder } from './train/run-folder.ts'
 import { effectiveSettings, fingerprint, runFileText, type TrainOptions, type TrainSettings } from './train/settings.ts'
 import { StepReporter, stepLine } from './train/step-reporter.ts'
@@ -60,8 +62,7 @@ export async function* train(options: TrainOptions & Stoppable): AsyncGenerator<
   refuseArithmetic(settings)
   const folder = yield* eventsOf<TrainEvent, string>((emit, stop) => folderOf(settings, emit, stop), signal)
   if (settings.overwrite) await refuseInputs(output, inputsOf(settings, folder), 'run')
-  const subject = await openSubject(settings, effective.given, folder)
-  const material = await loadMaterial(settings, folder, subject.trained.model.config, signal)
+  const { subject, material } = await openRun(settings, effective.given, folder, signal)
   const activation = invocationNotes(subject.trained.layout.invocation, material.train)
   const notes = [...activation, ...material.notes]
   const runFolder = await RunFolder.open(output, {
@@ -84,7 +85,7 @@ async function* runIn(folder: RunFolder, run: Run): AsyncGenerator<TrainEvent, T
   const mark = fingerprint(settings, material.hash)
   const checkpoint = settings.resume ? await newestCheckpoint(folder.path) : undefined
   if (checkpoint && checkpoint.fingerprint !== mark) throw changed(checkpoint)
-  const batches = trainingBatches(settings, material.train, checkpoint?.progress.cursor)
+  const batches = trainingBatches(settings, material, checkpoint?.progress.cursor)
   const totalSteps = settings.steps ?? Math.ceil(settings.epochs * batches.stepsPerEpoch)
   if (run.finished && run.finished.steps >= totalSteps) return yield* unchanged(run.finished, folder.path)
   const begin = async (): Promise<void> => {
@@ -102,9 +103,8 @@ async function* runIn(folder: RunFolder, run: Run): AsyncGenerator<TrainEvent, T
   const engine = await openEngine(settings.engine)
   try {
     const subject = yield* found(folder, run, engine)
-    const recompute = await recomputes(settings, subject, material.train)
-    if (recompute && settings.recompute === 'auto')
-      yield { type: 'notice', message: 'activations are recomputed in the backward pass, to fit in memory' }
+    const { recompute, events } = await preflight({ settings, subject, data: material.train, batches, engine })
+    yield* events
     const session = await openSession(settings, subject, { engine, recompute, signal })
     try {
       if (settings.overwrite && !opened.find) await begin()
@@ -161,7 +161,7 @@ async function* trainIn(folder: RunFolder, run: Run, work: Work): AsyncGenerator
         session,
         work.engine,
         subject.weights,
-        evaluationBatches(settings, material.held),
+        evaluationBatches(settings, material, material.held),
         threadsOf(settings),
       )
     : undefined

@@ -6,6 +6,7 @@
 import { Tokenizer as Library } from '@huggingface/tokenizers'
 import { LowrankError } from '../support/errors.ts'
 import type { ChatTemplate } from './chat-template.ts'
+import { type Frame, type Framed, framed, frameOf } from './frame.ts'
 import { type DecoderFamily, decoderFamily } from './pieces.ts'
 import { byteFallbackStream, byteLevelStream, type StreamDecoder, wholeStream } from './stream-decoder.ts'
 
@@ -58,6 +59,7 @@ export class Tokenizer {
   readonly #special: ReadonlySet<number>
   readonly #nfc: boolean
   readonly #cleanUp: boolean
+  readonly #frames = new Map<'one' | 'two', Frame>()
 
   constructor(parts: TokenizerParts) {
     this.file = parts.file
@@ -94,6 +96,35 @@ export class Tokenizer {
   encodeStart(text: string): number[] {
     const ids = this.encode(text, { addSpecialTokens: false })
     return this.addsBos && ids[0] === this.bosId ? ids : [...this.prefix, ...ids]
+  }
+
+  /** Ids of a text or of a pair with everything around them, cut to `limit` tokens as transformers truncates. */
+  encodeFramed(text: string, pair: string | undefined, limit: number): Framed {
+    const bare = (part: string): number[] => this.encode(part, { addSpecialTokens: false })
+    return this.frame(bare(text), pair === undefined ? undefined : bare(pair), limit)
+  }
+
+  /** The same of texts that are ids already. */
+  frame(first: readonly number[], second: readonly number[] | undefined, limit: number): Framed {
+    const kind = second ? 'two' : 'one'
+    const frame = this.#frames.get(kind) ?? this.#findFrame(second !== undefined)
+    this.#frames.set(kind, frame)
+    return framed(frame, first, second, limit)
+  }
+
+  #findFrame(isPair: boolean): Frame {
+    const bare = (part: string): number[] => this.encode(part, { addSpecialTokens: false })
+    const { ids, token_type_ids } = this.#library.encode('a', {
+      ...(isPair ? { text_pair: 'b' } : {}),
+      return_token_type_ids: true,
+    })
+    const types = token_type_ids ?? ids.map(() => 0)
+    return frameOf({ ids, types }, bare('a'), isPair ? bare('b') : undefined)
+  }
+
+  /** Ids of one word of a text that comes in words, as transformers has them with `is_split_into_words`. */
+  encodeWord(word: string): number[] {
+    return this.encode(this.family.kind === 'byte-level' ? ` ${word}` : word, { addSpecialTokens: false })
   }
 
   /** Ids with the token string of each, nothing added around them. */

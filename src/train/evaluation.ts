@@ -9,6 +9,8 @@ import type { Model } from '../models/model.ts'
 import type { AdapterLayout } from '../peft/layout.ts'
 import { invariant, LowrankError } from '../support/errors.ts'
 import { batchTensors } from './batch-tensors.ts'
+import { Measure } from './measure.ts'
+import type { Metrics } from './metrics.ts'
 import { objectiveOf } from './objectives.ts'
 
 export interface Evaluation {
@@ -17,6 +19,8 @@ export interface Evaluation {
   /** Labels that counted. */
   tokens: number
   examples: number
+  /** Of the task, by name; none of a language model's. */
+  metrics: Metrics
 }
 
 export interface LossOptions {
@@ -36,12 +40,14 @@ export async function evaluateLosses(
   options: LossOptions,
 ): Promise<Evaluation> {
   let [sum, tokens, examples] = [0, 0, 0]
-  for await (const { batch, losses } of labelLosses(executable, batches, options)) {
+  const measure = new Measure(options.model.spec)
+  for await (const { batch, losses, logits } of labelLosses(executable, batches, options)) {
     for (const loss of losses) sum += loss
     tokens += losses.length
     examples += batch.examples
+    if (logits) measure.add(batch, logits)
   }
-  return { loss: tokens === 0 ? 0 : sum / tokens, tokens, examples }
+  return { loss: tokens === 0 ? 0 : sum / tokens, tokens, examples, metrics: measure.metrics() }
 }
 
 /** The loss of each label of each batch, in the order of `batch.labelRows`, and its logits where the task has metrics. */

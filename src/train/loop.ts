@@ -7,6 +7,7 @@ import { performance } from 'node:perf_hooks'
 import type { Batches, StepData } from '../data/batches.ts'
 import { LowrankError } from '../support/errors.ts'
 import type { Progress } from './checkpoint.ts'
+import type { Metrics } from './metrics.ts'
 import { type ScheduleName, scheduleFactor } from './schedules.ts'
 import type { StepOutcome, TrainSession } from './session.ts'
 
@@ -28,7 +29,7 @@ export interface LoopParts {
   /** Where the run stands; the loop keeps it current. */
   readonly progress: Progress
   /** Loss on the evaluation rows with the present weights; absent where there are none. */
-  readonly evaluate?: (() => Promise<{ loss: number; tokens: number }>) | undefined
+  readonly evaluate?: (() => Promise<{ loss: number; tokens: number; metrics: Metrics }>) | undefined
   /** Writes a checkpoint of the present state and returns its path. */
   readonly save: () => Promise<string>
   /** Each evaluation better than all before is saved at once. */
@@ -40,7 +41,7 @@ export interface LoopParts {
 
 export type LoopEvent =
   | { type: 'step'; step: number; epoch: number; outcome: StepOutcome; rate: number; line: LogLine | undefined }
-  | { type: 'eval'; step: number; loss: number; tokens: number; best: boolean }
+  | { type: 'eval'; step: number; loss: number; tokens: number; metrics: Metrics; best: boolean }
   | { type: 'checkpoint'; step: number; path: string }
 
 /** What a line of the log says of the steps since the last one. */
@@ -127,11 +128,11 @@ async function evaluation(
   evaluate: NonNullable<LoopParts['evaluate']>,
 ): Promise<Extract<LoopEvent, { type: 'eval' }>> {
   const { progress } = parts
-  const { loss, tokens } = await evaluate()
+  const { loss, tokens, metrics } = await evaluate()
   const best = progress.best === null || loss < progress.best.loss
   progress.evaluation = { loss, step: progress.step }
   if (best) progress.best = progress.evaluation
-  return { type: 'eval', step: progress.step, loss, tokens, best }
+  return { type: 'eval', step: progress.step, loss, tokens, metrics, best }
 }
 
 function isEvaluationDue(parts: LoopParts): boolean {

@@ -5,6 +5,8 @@ import { count, significant } from '../../support/human.ts'
 import type { Face } from '../face.ts'
 import { followProgress } from '../progress.ts'
 
+const METRICS = ['accuracy', 'macroF1', 'matthews', 'pearson', 'spearman', 'precision', 'recall', 'f1'] as const
+
 export async function evalFace(options: EvalOptions, face: Face): Promise<undefined> {
   const progress = followProgress(face.terminal)
   const onProgress = face.json ? face.emit : progress.show
@@ -16,5 +18,9 @@ export async function evalFace(options: EvalOptions, face: Face): Promise<undefi
   face.terminal.write(
     `loss ${strong(result.loss.toFixed(4))}  perplexity ${strong(significant(result.perplexity, 4))}  ${faint(over)}\n`,
   )
+  const found = METRICS.flatMap((name) =>
+    result[name] === undefined ? [] : [`${name} ${strong(result[name].toFixed(4))}`],
+  )
+  if (found.length > 0) face.terminal.write(`${found.join('  ')}\n`)
   for (const [row, loss] of (result.losses ?? []).entries()) face.terminal.write(`${row}\t${loss.toFixed(6)}\n`)
 }

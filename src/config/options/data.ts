@@ -23,7 +23,14 @@ export const trainingData = {
 
 const pair = z.string().regex(/^[^=]+=[^=]+$/)
 
+export const taskOption = option(
+  group,
+  choice(['auto', 'causal-lm', 'masked-lm', 'classification', 'regression', 'token-classification']).default('auto'),
+  'What rows and model are for; auto: it follows from both.',
+)
+
 export const rowOptions = {
+  task: taskOption,
   columns: option(
     group,
     listOf(pair, 'FIELD=COLUMN', 'pairs of a field of rows and the column that holds it, as text=sentence').optional(),

@@ -3,7 +3,7 @@ import type { Batch } from '../../data/batch.ts'
 import type { Batches } from '../../data/batches.ts'
 import type { Engine, Executable, WeightSource } from '../../engine/engine.ts'
 import { prepare } from '../../engine/prepare.ts'
-import { evaluateLosses } from '../../train/evaluation.ts'
+import { type Evaluation, evaluateLosses } from '../../train/evaluation.ts'
 import { packGroup } from '../../train/parameter-groups.ts'
 import type { TrainSession } from '../../train/session.ts'
 import { buildEvaluation } from '../../train/step-graph.ts'
@@ -31,7 +31,7 @@ export class Evaluator {
     this.#options = options
   }
 
-  async run(): Promise<{ loss: number; tokens: number }> {
+  async run(): Promise<Evaluation> {
     const { trained } = this.#session
     this.#executable ??= await this.#engine.compile(prepare(buildEvaluation(trained), this.#engine.composites), {
       weights: this.#weights,

@@ -61,6 +61,9 @@ export function changed({ path }: Checkpoint): LowrankError {
 
 export function eventOf(event: LoopEvent, reporter: StepReporter): TrainEvent {
   if (event.type === 'step') return reporter.step(event)
-  if (event.type === 'eval') return { type: 'eval', step: event.step, evalLoss: event.loss, evalTokens: event.tokens }
+  if (event.type === 'eval') {
+    const { step, loss, tokens, metrics } = event
+    return { type: 'eval', step, evalLoss: loss, evalTokens: tokens, metrics }
+  }
   return event
 }

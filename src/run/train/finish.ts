@@ -61,7 +61,7 @@ export async function* finish(
 async function* reportSamples(output: string, run: Run, engine: Engine): AsyncGenerator<TrainEvent, void> {
   const { settings, subject, material, signal } = run
   const { tokenizer } = material
-  if (settings.samples === 0 || !tokenizer) return
+  if (settings.samples === 0 || !tokenizer || material.head.task !== 'causal-lm') return
   try {
     const samples = await sampleGenerations({
       output,

@@ -5,9 +5,13 @@
 import { kebab } from '../../config/option.ts'
 import { checkLoraConfig, loraConfig, parsePeftLoraConfig } from '../../formats/peft-config.ts'
 import { LORA_FIELDS, type PeftLoraConfig } from '../../formats/peft-fields.ts'
+import { peftTaskType } from '../../formats/task.ts'
+import { allPaths } from '../../models/modules.ts'
+import { CLASSIFIER_HEADS } from '../../peft/beside.ts'
 import { LowrankError } from '../../support/errors.ts'
 import { readJson } from '../../support/files.ts'
 import { nearest } from '../../support/nearest.ts'
+import type { OpenModel } from '../open-model.ts'
 import type { TrainSettings } from './settings.ts'
 
 /** Flags and the fields they set. */
@@ -76,7 +80,11 @@ function expression(value: string | string[]): string | string[] {
 }
 
 /** The config of a new adapter. @throws LowrankError naming the field. */
-export async function newLoraConfig(settings: TrainSettings, given: ReadonlySet<string>): Promise<PeftLoraConfig> {
+export async function newLoraConfig(
+  settings: TrainSettings,
+  given: ReadonlySet<string>,
+  base: Pick<OpenModel, 'model' | 'fresh'>,
+): Promise<PeftLoraConfig> {
   const options = fieldsOf(settings)
   const file = settings.loraConfig
   const fromFile = file === undefined ? {} : await fieldsOfFile(file)
@@ -88,11 +96,21 @@ export async function newLoraConfig(settings: TrainSettings, given: ReadonlySet<
     ...noModules,
     ...fromFile,
     ...flagged,
-    task_type: 'CAUSAL_LM',
+    task_type: peftTaskType(base.model.spec.task),
     base_model_name_or_path: settings.model ?? null,
   })
   checkLoraConfig(config, file ?? 'the options')
-  return config
+  const saved = savedBeside(config.modules_to_save ?? [], base)
+  return saved.length === 0 ? config : { ...config, modules_to_save: saved }
+}
+
+/** What PEFT saves of a classifier besides, and whatever the base's files lack: nobody else has its weights. */
+function savedBeside(asked: readonly string[], { model, fresh }: Pick<OpenModel, 'model' | 'fresh'>): string[] {
+  const type = peftTaskType(model.spec.task)
+  const names = [...asked, ...(type === 'SEQ_CLS' || type === 'TOKEN_CLS' ? CLASSIFIER_HEADS : [])]
+  const isSaved = (path: string): boolean =>
+    allPaths([{ path, kind: 'other', parameters: [] }]).some((part) => names.some((name) => part.endsWith(name)))
+  return [...new Set([...names, ...fresh.map(({ path }) => path).filter((path) => !isSaved(path))])]
 }
 
 /** A person wrote this file: a word that PEFT does not know is a mistake, where an adapter's own config may be newer. */

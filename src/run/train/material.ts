@@ -4,8 +4,12 @@ import { Batches, type DataCursor } from '../../data/batches.ts'
 import { dataFiles } from '../../data/data-files.ts'
 import { type DataReport, dataReport } from '../../data/data-report.ts'
 import { type Dataset, splitDataset } from '../../data/dataset.ts'
-import { type DatasetReport, loadDataset, rowWarnings } from '../../data/load-dataset.ts'
-import type { CommonConfig } from '../../models/causal-lm.ts'
+import type { LabelsAt } from '../../data/example.ts'
+import type { HeadFacts } from '../../data/label-plan.ts'
+import { type LoadedDataset, loadDataset, rowWarnings } from '../../data/load-dataset.ts'
+import { type Masking, maskingOf } from '../../data/masking.ts'
+import type { HeadSpec } from '../../formats/task.ts'
+import type { Model } from '../../models/model.ts'
 import { LowrankError } from '../../support/errors.ts'
 import type { Tokenizer } from '../../text/tokenizer.ts'
 import { openTokenizer } from '../open-for-use.ts'
@@ -18,6 +22,10 @@ export interface Material {
   /** Hash of the training rows: a run goes on only with the same ones. */
   readonly hash: string
   readonly tokenizer: Tokenizer | undefined
+  /** What the rows train, and the labels they have. */
+  readonly head: HeadSpec
+  /** How tokens are masked, where that is what they train. */
+  readonly masking?: Masking | undefined
   /** What the rows are and what they cost. */
   readonly report: DataReport
   readonly notes: readonly string[]
@@ -27,18 +35,21 @@ export interface Material {
 export async function loadMaterial(
   settings: TrainSettings,
   folder: string,
-  config: CommonConfig,
+  model: Model,
+  facts: HeadFacts,
   signal?: AbortSignal,
 ): Promise<Material> {
   // Rows of ids need no tokenizer, so a folder without one is no error yet.
   const tokenizer = await openTokenizer(settings.tokenizer, folder)
-  const load = async (sources: string[]): Promise<{ dataset: Dataset; report: DatasetReport }> =>
+  const load = async (sources: string[], head: HeadFacts): Promise<LoadedDataset> =>
     await loadDataset({
       sources,
       tokenizer,
-      vocabSize: config.vocabSize,
+      head,
+      tokenTypes: model.tokenTypes,
+      vocabSize: model.config.vocabSize,
       maxLength: settings.maxLength,
-      modelMaxLength: config.maxPositions,
+      modelMaxLength: model.config.maxPositions,
       trainOn: settings.trainOn,
       skipBadRows: settings.skipBadRows,
       columns: rowColumnNames(settings.columns),
@@ -49,14 +60,16 @@ export async function loadMaterial(
     throw new LowrankError('missing', `${settings.data}: there is no train file (train.jsonl)`, {
       file: settings.data?.[0],
     })
-  const { dataset, report } = await load(files.train)
+  const { dataset, report, head } = await load(files.train, facts)
   const evalFiles = settings.evalData ? await evaluationFiles(settings.evalData) : files.valid
   const split =
     settings.evalSplit === undefined
       ? undefined
       : splitDataset(dataset, settings.evalSplit, settings.dataSeed ?? settings.seed)
   const train = split?.train ?? dataset
-  const held = split?.held ?? (evalFiles.length > 0 ? (await load(evalFiles)).dataset : undefined)
+  const held =
+    split?.held ??
+    (evalFiles.length > 0 ? (await load(evalFiles, { ...facts, ...head, settled: true })).dataset : undefined)
   const { batchSize, gradAccumulation, maxLength, packing, shuffle } = settings
   const seed = settings.dataSeed ?? settings.seed
   const batching = { batchSize, gradAccumulation, maxLength, packing, shuffle, seed }
@@ -65,10 +78,14 @@ export async function loadMaterial(
     held,
     hash: hashOf(train),
     tokenizer,
-    report: dataReport(train, report, { ...batching, tokenizer, held }),
+    head,
+    masking: head.task === 'masked-lm' ? maskingOf(tokenizer, model.config.vocabSize, seed) : undefined,
+    report: dataReport(train, report, { ...batching, tokenizer, held, labelsAt: labelsAt(head) }),
     notes: rowWarnings(report),
   }
 }
+
+const labelsAt = ({ task }: HeadSpec): LabelsAt => (task === 'causal-lm' ? 'next' : 'own')
 
 async function evaluationFiles(paths: readonly string[]): Promise<string[]> {
   const { train, valid } = await dataFiles(paths)
@@ -82,7 +99,11 @@ export function sourceOf(data: Dataset, place: number): string | undefined {
 }
 
 /** Batches in training order, from a cursor on. */
-export function trainingBatches(settings: TrainSettings, train: Dataset, cursor?: DataCursor): Batches {
+export function trainingBatches(
+  settings: TrainSettings,
+  { train, head, masking }: Pick<Material, 'train' | 'head' | 'masking'>,
+  cursor?: DataCursor,
+): Batches {
   const { batchSize, gradAccumulation, shuffle, packing, maxLength } = settings
   const options = {
     batchSize,
@@ -90,21 +111,29 @@ export function trainingBatches(settings: TrainSettings, train: Dataset, cursor?
     order: shuffle ? 'shuffle' : 'file',
     seed: settings.dataSeed ?? settings.seed,
     packInto: packing ? maxLength : undefined,
+    labelsAt: labelsAt(head),
+    masking,
   } as const
   return new Batches(train, options, cursor)
 }
 
-export function evaluationBatches(settings: TrainSettings, held: Dataset): Batches {
-  return new Batches(held, { batchSize: settings.batchSize, order: 'length' })
+export function evaluationBatches(
+  settings: TrainSettings,
+  { head, masking }: Pick<Material, 'head' | 'masking'>,
+  held: Dataset,
+): Batches {
+  return new Batches(held, { batchSize: settings.batchSize, order: 'length', labelsAt: labelsAt(head), masking })
 }
 
 function hashOf(data: Dataset): string {
   const hash = createHash('sha256')
   const bytes = (array: Int32Array): Uint8Array => new Uint8Array(array.buffer, array.byteOffset, array.byteLength)
-  for (const { ids, labels, place } of data) {
+  for (const { ids, labels, place, types, target } of data) {
     hash.update(`${place}:${ids.length};`)
     hash.update(bytes(ids))
     hash.update(bytes(labels))
+    if (types) hash.update(types)
+    if (target !== undefined) hash.update(`${target};`)
   }
   return hash.digest('hex')
 }

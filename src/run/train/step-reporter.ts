@@ -48,7 +48,8 @@ export class StepReporter {
 
 /** The line an event writes to trainer_log.jsonl, in the contract's spelling. */
 export function stepLine(event: TrainEvent): Record<string, unknown> | undefined {
-  if (event.type === 'eval') return { step: event.step, eval_loss: event.evalLoss, eval_tokens: event.evalTokens }
+  if (event.type === 'eval')
+    return { step: event.step, eval_loss: event.evalLoss, eval_tokens: event.evalTokens, ...event.metrics }
   if (event.type !== 'step' || !event.logged) return undefined
   return {
     step: event.step,

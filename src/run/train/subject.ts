@@ -4,13 +4,15 @@
  */
 import { dirname, join } from 'node:path'
 import { isWeightRef, type WeightSource } from '../../engine/engine.ts'
+import { writeLabels } from '../../formats/labels-file.ts'
 import { changesBase } from '../../formats/lora-init.ts'
 import { renderModelCard } from '../../formats/model-card.ts'
 import type { PeftLoraConfig } from '../../formats/peft-fields.ts'
 import { readPeftFolder, writePeftFolder } from '../../formats/peft-folder.ts'
+import { type HeadSpec, headConfig } from '../../formats/task.ts'
 import { readTensor, type WeightRef, writeSafetensors } from '../../formats/tensor-files.ts'
-import type { Model } from '../../models/causal-lm.ts'
 import { initialWeights } from '../../models/initial-weights.ts'
+import type { Model } from '../../models/model.ts'
 import { adapterTensorsToSave, type LoadedTensors, loadAdapterTensors } from '../../peft/adapter-tensors.ts'
 import { initAdapter } from '../../peft/init.ts'
 import { plainConfig, plainValues } from '../../peft/inits/plain-lora.ts'
@@ -25,7 +27,7 @@ import { type GroupRule, groupParameters } from '../../train/parameter-groups.ts
 import { heldWeights, type Trained } from '../../train/step-graph.ts'
 import { storedTensors } from '../adapters.ts'
 import { copySmallFiles } from '../model-files.ts'
-import { openConfig, openModel } from '../open-model.ts'
+import { type OpenModel, openConfig, openModel, withReplication } from '../open-model.ts'
 import { withTakenStart } from '../taken-start.ts'
 import { type FirstValues, type FirstValuesContext, findFirstValues, findsFirstValues } from './first-values.ts'
 import { newLoraConfig, refuseContradiction, settingsOfConfig } from './lora-settings.ts'
@@ -54,26 +56,53 @@ export interface Subject {
   find?(context: FirstValuesContext): Promise<Subject>
 }
 
-/** Opens what `settings` name. `folder` is the base's, or that of `--from-config`. */
+/** Opens what `settings` name, with the head that the rows ask for. `folder` is the base's, or that of `--from-config`. */
 export async function openSubject(
   settings: TrainSettings,
   given: ReadonlySet<string>,
   folder: string,
+  head: HeadSpec,
 ): Promise<Subject> {
-  return settings.method === 'full' ? await fullSubject(settings, folder) : await loraSubject(settings, given, folder)
+  const subject =
+    settings.method === 'full'
+      ? await fullSubject(settings, folder, head)
+      : await loraSubject(settings, given, folder, head)
+  return withLabels(subject, head)
 }
 
-async function loraSubject(settings: TrainSettings, given: ReadonlySet<string>, folder: string): Promise<Subject> {
-  const { model, weights: refs } = await openModel(folder)
+/** What the labels mean stands beside the weights. */
+function withLabels(subject: Subject, head: HeadSpec): Subject {
+  const { find } = subject
+  return {
+    ...subject,
+    write: async (target, values, facts) => {
+      await subject.write(target, values, facts)
+      await writeLabels(target, head)
+    },
+    ...(find ? { find: async (context) => withLabels(await find(context), head) } : {}),
+  }
+}
+
+async function loraSubject(
+  settings: TrainSettings,
+  given: ReadonlySet<string>,
+  folder: string,
+  head: HeadSpec,
+): Promise<Subject> {
+  const plain = await openModel(folder, head)
   const adapter = settings.adapter === undefined ? undefined : await readPeftFolder(settings.adapter)
   if (adapter) refuseContradiction(settings, given, adapter.config, settings.adapter ?? '')
-  const config = adapter?.config ?? (await newLoraConfig(settings, given))
+  const config = adapter?.config ?? (await newLoraConfig(settings, given, plain))
+  const open = await withReplication(plain, config.layer_replication)
+  const { model } = open
+  const refs = new Map<string, WeightRef | HostTensor>([...open.weights, ...freshWeights(open, settings)])
   const layout = layoutAdapter(model.modules, config, { modelType: model.modelType, loaded: adapter !== undefined })
   if (!adapter) {
-    const subject = await buildLora({ settings, folder, model, refs, config, layout })
+    const drawn = await buildLora({ settings, folder, model, refs, config, layout })
+    const subject = { ...drawn, notes: [...freshNotes(open), ...drawn.notes] }
     if (!findsFirstValues(config)) return subject
     const find = async (context: FirstValuesContext): Promise<Subject> => {
-      const found = await findFirstValues({ model, weights: refs, layout, config }, context)
+      const found = await findFirstValues({ model, weights: open.weights, layout, config }, context)
       const chosen = layoutAdapter(model.modules, found.config, { modelType: model.modelType })
       return await buildLora({ settings, folder, model, refs, config: found.config, layout: chosen, found })
     }
@@ -81,7 +110,7 @@ async function loraSubject(settings: TrainSettings, given: ReadonlySet<string>, 
   }
   if (adapter.config.init_lora_weights === 'loftq') throw trainsOnQuantised(settings.adapter)
   const loaded = loadAdapterTensors(layout, model.modules, adapter.tensors, settings.adapter)
-  const placed = await withTakenStart(model, { config, layout, loaded }, storedTensors(refs))
+  const placed = await withTakenStart(model, { config, layout, loaded }, storedTensors(open.weights))
   const subject = await buildLora({ ...placed, settings, folder, model, refs, brought: placed.loaded })
   return { ...subject, notes: [...adapter.warnings, ...placed.notes, ...subject.notes] }
 }
@@ -99,7 +128,8 @@ interface LoraParts {
   readonly settings: TrainSettings
   readonly folder: string
   readonly model: Model
-  readonly refs: ReadonlyMap<string, WeightRef>
+  /** Of the base, and of a head it lacks. */
+  readonly refs: ReadonlyMap<string, WeightRef | HostTensor>
   readonly config: PeftLoraConfig
   readonly layout: AdapterLayout
   /** The values of an adapter that training goes on from. */
@@ -180,12 +210,14 @@ function trainedOf(
   return { model, layout, groups: groupParameters(layout.tensors, rule), dropout, followsTies }
 }
 
-async function fullSubject(settings: TrainSettings, folder: string): Promise<Subject> {
+async function fullSubject(settings: TrainSettings, folder: string, head: HeadSpec): Promise<Subject> {
   const configFile = settings.fromConfig ?? join(folder, 'config.json')
-  const opened = settings.fromConfig === undefined ? await openModel(folder) : undefined
-  const model = opened?.model ?? (await openConfig(configFile))
+  const opened = settings.fromConfig === undefined ? await openModel(folder, head) : undefined
+  const model = opened?.model ?? (await openConfig(configFile, head))
   const layout = layoutFull(model.modules)
-  const base = opened && weightReader(opened.weights)
+  const base =
+    opened &&
+    weightReader(new Map<string, WeightRef | HostTensor>([...opened.weights, ...freshWeights(opened, settings)]))
   return {
     trained: trainedOf(model, layout, 0, true),
     settings,
@@ -204,13 +236,28 @@ async function fullSubject(settings: TrainSettings, folder: string): Promise<Sub
         { metadata: { format: 'pt' } },
       )
       await copySmallFiles(dirname(configFile), target)
-      const json: Record<string, unknown> = { ...model.raw.json() }
+      const heading = model.classPrefix === undefined ? {} : headConfig(model.classPrefix, head)
+      const json: Record<string, unknown> = { ...model.raw.json(), ...heading }
       delete json.torch_dtype
       await writeFileAtomic(join(target, 'config.json'), `${JSON.stringify({ ...json, dtype: 'float32' }, null, 2)}\n`)
     },
     parameters: countParameters(model),
-    notes: [],
+    notes: opened ? freshNotes(opened) : [],
   }
+}
+
+/** First values of a head that the base's files lack, drawn as transformers draws them. */
+function freshWeights(
+  { model, fresh }: Pick<OpenModel, 'model' | 'fresh'>,
+  settings: TrainSettings,
+): Map<string, HostTensor> {
+  return initialWeights(model, settings.initSeed ?? settings.seed, fresh)
+}
+
+function freshNotes({ fresh }: Pick<OpenModel, 'fresh'>): string[] {
+  if (fresh.length === 0) return []
+  const names = fresh.map(({ path }) => path).join(', ')
+  return [`the base's files have no ${names}: newly initialised, trained and saved`]
 }
 
 function valueById(values: ReadonlyMap<string, HostTensor>, id: string): HostTensor {

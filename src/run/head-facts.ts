@@ -1,0 +1,46 @@
+/**
+ * @file What is known of a model's head: from its config, its weights, the adapters on it and what a person asked for.
+ * Must not know rows or graphs.
+ */
+import type { HeadFacts } from '../data/label-plan.ts'
+import { readLabels } from '../formats/labels-file.ts'
+import { readPeftFolder } from '../formats/peft-folder.ts'
+import { genericLabel, type HeadSpec, type TrainedTask } from '../formats/task.ts'
+import type { OpenModel } from './open-model.ts'
+
+/** `--task`: auto follows from the rows and the model's class. */
+export type AskedTask = TrainedTask | 'auto'
+
+/** @param trained the head of a run that goes on, or is used: its labels are settled */
+export function headFacts(
+  { model, fresh }: Pick<OpenModel, 'model' | 'fresh'>,
+  task: AskedTask,
+  trained?: HeadSpec,
+): HeadFacts {
+  const { spec } = model
+  const stands = spec.task === 'causal-lm' || (spec.labels.length > 0 && fresh.length === 0)
+  return { ...(trained ?? spec), stands, settled: trained !== undefined, asked: task === 'auto' ? undefined : task }
+}
+
+/**
+ * The head that an adapter was trained with: as its run says, or as its tensors have it.
+ * @param folder of the adapter
+ */
+export async function headOfAdapter(folder: string): Promise<HeadSpec | undefined> {
+  const labels = await readLabels(folder)
+  if (labels) return labels
+  const { config, tensors } = await readPeftFolder(folder)
+  const task = TASK_TYPES.get(config.task_type ?? '')
+  if (!task) return undefined
+  const found = [...tensors].find(([key]) => HEAD_KEY.test(key))?.[1]
+  const count = found?.shape[0]
+  if (count === undefined) return undefined
+  return { task: count === 1 ? 'regression' : task, labels: Array.from({ length: count }, (_, id) => genericLabel(id)) }
+}
+
+const TASK_TYPES: ReadonlyMap<string, TrainedTask> = new Map([
+  ['SEQ_CLS', 'classification'],
+  ['TOKEN_CLS', 'token-classification'],
+])
+/** The last layer of a saved classifier. */
+const HEAD_KEY = /^base_model\.model\.(classifier|score)(\.out_proj)?\.weight$/
