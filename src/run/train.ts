@@ -35,7 +35,7 @@ import { preflight } from './train/preflight.ts'
 import { finishedResult, RunFolder } from './train/run-folder.ts'
 import { effectiveSettings, fingerprint, runFileText, type TrainOptions, type TrainSettings } from './train/settings.ts'
 import { StepReporter, stepLine } from './train/step-reporter.ts'
-import { openSubject, type Subject } from './train/subject.ts'
+import type { Subject } from './train/subject.ts'
 import type { Stoppable, TrainEvent, TrainResult } from './types.ts'
 
 export type { TrainOptions }
