@@ -63,6 +63,31 @@ export interface RunOptions {
 
 export type Tensors = Readonly<Record<string, HostTensor>>
 
+/** A product's smallest extent at which half of the full rate is reached: thin ones are bound by memory and packing. */
+const HALF_RATE = 32
+
+/** Operations that a large product would do in the time of one of `[m, k]` with `[k, n]`. */
+export function fullRateOperations(m: number, n: number, k: number): number {
+  const least = Math.min(m, n, k)
+  return least === 0 ? 0 : (2 * m * n * k * (least + HALF_RATE)) / least
+}
+
+/** What a run of a graph asks of a machine, before anything is compiled. */
+export interface Workload {
+  /** Operations of matrix products, as `fullRateOperations` counts them. */
+  readonly products: number
+  /** Bytes that everything else reads and writes. */
+  readonly moved: number
+  /** Kernels started. */
+  readonly kernels: number
+  /** Most bytes of values alive at once, state besides. */
+  readonly values: number
+  /** Bytes of frozen weights as the engine holds them. */
+  readonly weights: number
+  /** Bytes of state, of which a run holds the old and the new. */
+  readonly state: number
+}
+
 /** A compiled graph. Runs of one executable follow each other; `dispose` waits for the one in flight. */
 export interface Executable {
   run(feeds: Tensors, options?: RunOptions): Promise<Record<string, HostTensor>>
@@ -78,6 +103,10 @@ export interface Engine {
   readonly name: string
   /** Composite ops it has kernels for; all others are expanded before they reach `compile`. */
   readonly composites: ReadonlySet<CompositeName>
+  /**
+   * Estimates a run of a prepared graph, `dims` giving every symbol its value. Absent where an engine cannot tell.
+   */
+  workload?(graph: Graph, dims: ReadonlyMap<string, number>, options: Pick<CompileOptions, 'lean'>): Workload
   /** @throws LowrankError 'engine' naming every op it cannot lower and where it stands. */
   compile(graph: Graph, options: CompileOptions): Promise<Executable>
   dispose(): Promise<void>

@@ -14,7 +14,7 @@ import { f32, type HostTensor, type TypedTensor, zeros } from '../tensor/host-te
 import { batchTensors } from './batch-tensors.ts'
 import { optimizers } from './optimizers.ts'
 import { packGroup, unpackGroup } from './parameter-groups.ts'
-import { buildStep, type StepOptions, type Trained } from './step-graph.ts'
+import { buildStep, type StepGraph, type StepOptions, type Trained } from './step-graph.ts'
 
 export interface SessionOptions extends StepOptions {
   readonly engine: Engine
@@ -42,6 +42,17 @@ export interface StepOutcome {
   readonly broken?: { readonly batch: number; readonly label: number }
 }
 
+/** The step as an engine with kernels for `composites` gets it. */
+export function stepOf(
+  trained: Trained,
+  options: StepOptions & Pick<SessionOptions, 'recompute'>,
+  composites: Engine['composites'],
+): StepGraph {
+  const { graph, state } = buildStep(trained, options)
+  const whole = recompute(graph, trained.model.blockOf, options.recompute ? 'everything' : 'cheap')
+  return { graph: prepare(whole, composites), state }
+}
+
 export class TrainSession {
   readonly trained: Trained
   /** The step's graph as the engine has it. */
@@ -61,9 +72,7 @@ export class TrainSession {
 
   static async create(trained: Trained, options: SessionOptions): Promise<TrainSession> {
     const { engine, weights, threads, signal, profile } = options
-    const { graph, state } = buildStep(trained, options)
-    const whole = recompute(graph, trained.model.blockOf, options.recompute ? 'everything' : 'cheap')
-    const prepared = prepare(whole, engine.composites)
+    const { graph: prepared, state } = stepOf(trained, options, engine.composites)
     const executable = await engine.compile(prepared, {
       weights,
       state,

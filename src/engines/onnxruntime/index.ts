@@ -13,6 +13,7 @@ import { keptComposites, lowerings } from './lowerings.ts'
 import { lowerGraph } from './model.ts'
 import type { SessionSettings } from './protocol.ts'
 import { WorkerClient } from './worker-client.ts'
+import { workloadOf } from './workload.ts'
 
 /** ONNX Runtime on the CPU. One worker thread an engine; its executables take turns. */
 export function onnxruntimeEngine(): Engine {
@@ -32,7 +33,13 @@ export function onnxruntimeEngine(): Engine {
     return createExecutable(client, { graph, model, options, session, weightShapes })
   }
 
-  return { name: 'onnxruntime', composites: keptComposites, compile, dispose: () => client.dispose() }
+  return {
+    name: 'onnxruntime',
+    composites: keptComposites,
+    workload: workloadOf,
+    compile,
+    dispose: () => client.dispose(),
+  }
 }
 
 function settingsFor(graph: Graph, options: CompileOptions, foldsCasts: boolean): SessionSettings {

@@ -17,10 +17,12 @@ import { invariant } from '../../support/errors.ts'
 import { peakMemoryBytes } from '../../support/peak-memory.ts'
 import { RandomStream } from '../../support/random.ts'
 import { type HostTensor, sizeOf } from '../../tensor/host-tensor.ts'
+import { layoutFull } from '../../train/full-layout.ts'
 import { groupParameters } from '../../train/parameter-groups.ts'
 import { TrainSession } from '../../train/session.ts'
 import { type EngineName, openEngine } from '../open-engine.ts'
 import { type OpenModel, openModel } from '../open-model.ts'
+import { type Prediction, predictor } from '../preflight/predict.ts'
 import { readRows } from './rows.ts'
 
 export interface MeasureSettings {
@@ -37,6 +39,10 @@ export interface MeasureSettings {
   /** File of encoded rows (see rows.ts), `steps · batchSize` of them; absent: random rows of `sequence` tokens. */
   readonly rows?: string
   readonly profile?: boolean
+  /** Train every weight instead of an adapter. */
+  readonly full?: boolean
+  /** Predict time and memory before anything is allocated. */
+  readonly predict?: boolean
 }
 
 export interface Measured {
@@ -53,6 +59,7 @@ export interface Measured {
   /** Share of the tokens computed that is padding. */
   readonly padding: number
   readonly profile?: Profile
+  readonly predicted?: Prediction
 }
 
 const WARMUP = 2
@@ -62,12 +69,13 @@ export async function measureTraining(settings: MeasureSettings): Promise<Measur
   const begun = performance.now()
   const open = await openModel(settings.model)
   const engine = await openEngine(settings.engine)
-  const session = await openSession(open, engine, settings)
-  const loadSeconds = (performance.now() - begun) / 1000
-  const loadedBytes = process.memoryUsage().rss
   const batches = await batchesOf(open.model, settings)
   const [first] = batches
   invariant(first, 'nothing to measure')
+  const predicted = settings.predict ? await predictedFor(first, open, engine, settings) : undefined
+  const session = await openSession(open, engine, settings)
+  const loadSeconds = (performance.now() - begun) / 1000
+  const loadedBytes = process.memoryUsage().rss
   for (let step = 0; step < WARMUP; step++) await session.step([first], step, 2e-4)
   const seconds: number[] = []
   for (const [i, batch] of batches.entries()) {
@@ -94,46 +102,69 @@ export async function measureTraining(settings: MeasureSettings): Promise<Measur
     trainable: session.trained.groups.reduce((sum, g) => sum + g.size, 0),
     padding: 1 - tokens / computed,
     ...(profile === undefined ? {} : { profile }),
+    ...(predicted === undefined ? {} : { predicted }),
   }
 }
 
-async function openSession(
-  { model, weights }: OpenModel,
-  engine: Awaited<ReturnType<typeof openEngine>>,
-  settings: MeasureSettings,
-): Promise<TrainSession> {
-  const config = loraConfig({
-    r: settings.rank,
-    lora_alpha: 2 * settings.rank,
-    lora_dropout: settings.dropout,
-    target_modules: settings.targets,
-    task_type: 'CAUSAL_LM',
+type OpenEngine = Awaited<ReturnType<typeof openEngine>>
+
+async function openSession(open: OpenModel, engine: OpenEngine, settings: MeasureSettings): Promise<TrainSession> {
+  const { weights } = open
+  const { adapter, trained } = trainedOf(open, settings)
+  const session = await TrainSession.create(trained, {
+    ...stepOptions(settings),
+    engine,
+    weights,
+    ...(settings.profile === undefined ? {} : { profile: settings.profile }),
+    ...threadsOf(settings),
   })
-  const layout = layoutAdapter(model.modules, config, { modelType: model.modelType })
-  const groups = groupParameters(layout.tensors)
-  const session = await TrainSession.create(
-    { model, layout, groups, dropout: settings.dropout, followsTies: false },
-    {
-      engine,
-      weights,
-      optimizer: 'adamw',
-      weightDecay: 0,
-      maxGradNorm: 1,
-      accumulates: false,
-      dropout: settings.dropout > 0,
-      dropoutSeed: 0,
-      recompute: settings.recompute,
-      ...(settings.profile === undefined ? {} : { profile: settings.profile }),
-      ...(settings.threads === 'auto' ? {} : { threads: settings.threads }),
-    },
-  )
   const base = async (name: string): Promise<HostTensor> => {
     const ref = weights.get(name)
     invariant(ref, `no tensor ${name}`)
     return await readTensor(ref, { as: 'f32' })
   }
-  await session.start(await initAdapter(layout, { seed: 0, init: true }, base))
+  if (adapter) await session.start(await initAdapter(adapter, { seed: 0, init: true }, base))
+  else {
+    const own = trained.layout.tensors.map(async ({ id }) => [id, await base(id)] as const)
+    await session.start(new Map(await Promise.all(own)))
+  }
   return session
+}
+
+function trainedOf({ model }: OpenModel, { rank, dropout, targets, full }: MeasureSettings) {
+  const config = loraConfig({
+    ...{ r: rank, lora_alpha: 2 * rank, lora_dropout: dropout, target_modules: targets },
+    task_type: 'CAUSAL_LM',
+  })
+  const adapter = full ? undefined : layoutAdapter(model.modules, config, { modelType: model.modelType })
+  const layout = adapter ?? layoutFull(model.modules)
+  const trained = { model, layout, groups: groupParameters(layout.tensors), dropout, followsTies: full === true }
+  return { adapter, trained }
+}
+
+function stepOptions({ dropout, recompute }: MeasureSettings) {
+  return {
+    ...({ optimizer: 'adamw', weightDecay: 0, maxGradNorm: 1, accumulates: false } as const),
+    ...{ dropout: dropout > 0, dropoutSeed: 0, recompute },
+  }
+}
+
+function threadsOf({ threads }: MeasureSettings): { threads?: number } {
+  return threads === 'auto' ? {} : { threads }
+}
+
+async function predictedFor(
+  first: Batch,
+  open: OpenModel,
+  engine: OpenEngine,
+  settings: MeasureSettings,
+): Promise<Prediction | undefined> {
+  const [batch = 1, seq = 1] = first.ids.shape
+  const shape = { batch, seq, labelled: first.labelRows.data.length }
+  const { trained } = trainedOf(open, settings)
+  const { weights } = open
+  const subject = { trained, options: stepOptions(settings), weights, engine, ...threadsOf(settings) }
+  return (await predictor(subject, shape))?.(shape)
 }
 
 async function batchesOf(model: Model, { rows, sequence, batchSize, steps }: MeasureSettings): Promise<Batch[]> {

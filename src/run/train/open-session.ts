@@ -1,9 +1,8 @@
 /** @file A training session from a run's settings. Must not know folders or events. */
-import type { Dataset } from '../../data/dataset.ts'
 import type { Engine } from '../../engine/engine.ts'
 import { LowrankError } from '../../support/errors.ts'
 import { TrainSession } from '../../train/session.ts'
-import { fitsWithoutRecompute } from './memory.ts'
+import type { StepOptions } from '../../train/step-graph.ts'
 import type { TrainSettings } from './settings.ts'
 import type { Subject } from './subject.ts'
 
@@ -11,12 +10,6 @@ interface SessionParts {
   readonly engine: Engine
   readonly recompute: boolean
   readonly signal: AbortSignal | undefined
-}
-
-/** Whether activations are recomputed: as asked, or where the run would not fit. */
-export async function recomputes(settings: TrainSettings, subject: Subject, data: Dataset): Promise<boolean> {
-  if (settings.recompute !== 'auto') return settings.recompute === 'on'
-  return !(await fitsWithoutRecompute(settings, subject, data))
 }
 
 /** @throws LowrankError `unsupported` for arithmetic that no engine trains in. */
@@ -35,15 +28,25 @@ export async function openSession(
     engine,
     weights: subject.weights,
     ...threadsOf(settings),
-    optimizer: subject.trained.loraFa ? 'lorafa' : settings.optimizer,
+    ...sessionOptions(settings, subject),
+    recompute,
+    signal,
+  })
+}
+
+/** What the settings say of a step. */
+export function sessionOptions(
+  settings: TrainSettings,
+  { trained }: Pick<Subject, 'trained'>,
+): StepOptions & { dropoutSeed: number } {
+  return {
+    optimizer: trained.loraFa ? 'lorafa' : settings.optimizer,
     weightDecay: settings.weightDecay,
     maxGradNorm: settings.maxGradNorm,
     accumulates: settings.gradAccumulation > 1,
     dropout: true,
     dropoutSeed: settings.dataSeed ?? settings.seed,
-    recompute,
-    signal,
-  })
+  }
 }
 
 export function threadsOf({ threads }: TrainSettings): { threads?: number } {

@@ -8,11 +8,9 @@
  */
 import type { Node } from '../../../graph/types.ts'
 import type { Dim } from '../../../tensor/dim.ts'
+import { BLOCKS } from '../chunks.ts'
 import type { Emitter } from '../emitter.ts'
 import { input, type Lower, type LowerCall } from '../lowering.ts'
-
-/** Blocks of queries in a model; with fewer rows than blocks some are empty, but never the last. */
-const BLOCKS = 4
 
 type GradCall = LowerCall<'attentionGradQuery'> | LowerCall<'attentionGradKey'> | LowerCall<'attentionGradValue'>
 type AttentionCall = LowerCall<'attention'> | GradCall

@@ -2,13 +2,9 @@
  * @file Lowering of cross-entropy over a linear head: rows go through the head in chunks, so that logits of all rows never
  * stand at once, and loss and gradient are made in one pass over them.
  */
+import { CHUNKS, chunkRows } from '../chunks.ts'
 import type { Emitter } from '../emitter.ts'
 import { input, type Lower, type LowerCall } from '../lowering.ts'
-
-/** Chunks in a model; rows beyond `CHUNKS · MIN_ROWS` make chunks larger, fewer leave some empty. */
-const CHUNKS = 8
-/** A chunk streams the whole head through the cache twice: fewer rows than this and that is what takes the time. */
-const MIN_ROWS = 128
 
 export const linearCrossEntropy: Lower<'linearCrossEntropy'> = (call) => {
   const both = call.siblings('linearCrossEntropyGrad').length > 0
@@ -78,9 +74,6 @@ function slope(e: Emitter, tanh: string): string {
 
 function sliceRows(e: Emitter, x: string, rows: number | string, chunk: number): string {
   const bound = (i: number): string =>
-    e.runtime(`head rows ${rows} ${i}`, 1, (value) => {
-      const all = value(rows)
-      return [Math.min(all, i * Math.max(MIN_ROWS, Math.ceil(all / CHUNKS)))]
-    })
+    e.runtime(`head rows ${rows} ${i}`, 1, (value) => [Math.min(value(rows), i * chunkRows(value(rows)))])
   return e.op('Slice', [x, bound(chunk), bound(chunk + 1), e.i64(0)])
 }
