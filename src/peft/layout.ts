@@ -8,6 +8,7 @@ import { isSite, type ModuleInfo, type SiteModule } from '../models/modules.ts'
 import { LowrankError } from '../support/errors.ts'
 import type { AdapterLayout, AdapterTensor, SavedConfig } from './adapter-layout.ts'
 import { biasTensors, savedModules, savedTensors, tokenRows, tokenTensors } from './beside.ts'
+import { looseNotes } from './loose-names.ts'
 import type { AdapterSite, LayoutOptions, Method, SitePlan } from './method.ts'
 import { loraParameter } from './methods/lora-parameter.ts'
 import { methodOf } from './methods/registry.ts'
@@ -60,7 +61,13 @@ export function layoutAdapter(
     savedConfig: savedConfig(targets, tying),
     invocation: invocationOf(modules, options, sites),
     tiesHeads: tying.shares !== undefined,
-    notes: [...tying.notes, ...describeMisses(targets), ...planned.flatMap(({ notes }) => notes), ...saved.notes],
+    notes: [
+      ...(context.loaded ? [] : looseNotes(modules, options)),
+      ...tying.notes,
+      ...describeMisses(targets),
+      ...planned.flatMap(({ notes }) => notes),
+      ...saved.notes,
+    ],
   }
 }
 

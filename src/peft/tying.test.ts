@@ -119,7 +119,9 @@ describe('ensure_weight_tying', () => {
   })
 
   it('refuses what would tie nothing or two things', () => {
-    expect(() => lay({ target_modules: ['embed_tokens'], exclude_modules: ['embed_tokens'] })).toThrow(/exclude_modules/)
+    expect(() => lay({ target_modules: ['embed_tokens'], exclude_modules: ['embed_tokens'] })).toThrow(
+      /exclude_modules/,
+    )
     expect(() => lay({ target_modules: ['lm_head'], modules_to_save: ['embed_tokens'] })).toThrow(
       /lm_head shares the embedding's trained copy/,
     )

@@ -22,7 +22,7 @@ export async function startLora(site: AdapterSite, options: InitOptions, base: R
  * A, B and the bias on B of one site.
  * - `true`: A ~ U(±1/√in), B = 0 (kaiming with a = √5). `gaussian`: A ~ N(0, 1/r²), B = 0. `false`: B ~ U(±1/√r) too.
  * - Embedding: A = 0, B ~ N(0, 1); with `false` both N(0, 1).
- * - `orthogonal`: see inits/orthogonal.ts. Other names: what was found beforehand, else as `true`.
+ * - `orthogonal`: see peft/inits/orthogonal.ts. Other names: what was found beforehand, else as `true`.
  */
 export function initSite(
   site: AdapterSite,
