@@ -76,6 +76,7 @@ export function evaConfigOf(
   }
   return {
     ...config,
+    eva_config: settings, // PEFT warns where it is missing
     target_modules: kept.map(({ path }) => path),
     exclude_modules: null,
     layers_to_transform: null,
