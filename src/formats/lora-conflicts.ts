@@ -3,6 +3,7 @@
  * Must not know files, models or maths. Source: peft 0.21 `tuners/lora/config.py`, `layer.py` (ParamWrapper, variants).
  */
 import { LowrankError } from '../support/errors.ts'
+import { changesBase, changesBase } from './lora-init.ts'
 import type { LoraFieldName, PeftLoraConfig } from './peft-fields.ts'
 
 type Rule = readonly [field: LoraFieldName, broken: (config: PeftLoraConfig) => boolean, problem: string]
@@ -55,6 +56,12 @@ const RULES: readonly Rule[] = [
   ],
   [
     'alora_invocation_tokens',
+    (c) => isActivated(c) && changesBase(c.init_lora_weights),
+    'alora_invocation_tokens cannot be used with a start that changes the base (pissa, olora, loftq): tokens before the ' +
+      'invocation would see the change',
+  ],
+  [
+    'alora_invocation_tokens',
     (c) => isActivated(c) && c.task_type !== 'CAUSAL_LM',
     'alora_invocation_tokens needs task_type CAUSAL_LM: elsewhere PEFT never activates the adapter',
   ],
@@ -62,6 +69,11 @@ const RULES: readonly Rule[] = [
     'layer_replication',
     (c) => c.layer_replication !== null && c.bias !== 'none',
     'layer_replication needs bias none: the copies of a layer share their biases',
+  ],
+  [
+    'layer_replication',
+    (c) => c.layer_replication !== null && changesBase(c.init_lora_weights),
+    'layer_replication cannot be used with an init that changes the base: PEFT takes each copy’s start out of one weight',
   ],
 ]
 

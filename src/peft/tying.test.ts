@@ -134,6 +134,10 @@ describe('ensure_weight_tying', () => {
     ).toThrow(/lm_head is a LoRA target already/)
   })
 
+  it('refuses a start that is found in one of the two weights', () => {
+    expect(() => lay({ target_modules: ['lm_head'], init_lora_weights: 'pissa' })).toThrow(/not pissa/)
+  })
+
   it('says where nothing is tied', () => {
     const apart: SiteModule[] = [embed, { ...head, tiedTo: 'elsewhere' }]
     expect(lay({ target_modules: ['lm_head'] }, apart).notes).toEqual([

@@ -24,8 +24,18 @@ export interface Tying {
   readonly notes: readonly string[]
 }
 
-/** What `ensure_weight_tying` makes of an adapter's options. */
+/** What `ensure_weight_tying` makes of an adapter's options. @throws LowrankError `config` for a start that two cannot share */
 export function tyingOf(modules: readonly ModuleInfo[], options: LayoutOptions): Tying {
+  const tying = arrange(modules, options)
+  const init = options.init_lora_weights ?? true
+  if (tying.shares === 'factors' && typeof init === 'string' && init !== 'gaussian')
+    throw new LowrankError('config', `${FIELD}: shared factors start true, false or gaussian, not ${init}`, {
+      field: 'init_lora_weights',
+    })
+  return tying
+}
+
+function arrange(modules: readonly ModuleInfo[], options: LayoutOptions): Tying {
   const none = { options, heads: [], notes: [] }
   if (!options.ensure_weight_tying) return none
   const embedding = modules.find((module) => module.isInputEmbedding)
