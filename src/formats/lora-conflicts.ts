@@ -3,7 +3,7 @@
  * Must not know files, models or maths. Source: peft 0.21 `tuners/lora/config.py`, `layer.py` (ParamWrapper, variants).
  */
 import { LowrankError } from '../support/errors.ts'
-import { changesBase, changesBase } from './lora-init.ts'
+import { changesBase } from './lora-init.ts'
 import type { LoraFieldName, PeftLoraConfig } from './peft-fields.ts'
 
 type Rule = readonly [field: LoraFieldName, broken: (config: PeftLoraConfig) => boolean, problem: string]
