@@ -21,6 +21,11 @@ describe('fields that cannot stand together', () => {
     [{ alora_invocation_tokens: [1], use_dora: true }, 'alora_invocation_tokens', /use_dora/],
     [{ alora_invocation_tokens: [1], task_type: 'SEQ_CLS' }, 'alora_invocation_tokens', /CAUSAL_LM/],
     [{ layer_replication: [[0, 2]], bias: 'all' }, 'layer_replication', /bias none/],
+    [
+      { alora_invocation_tokens: [1], task_type: 'CAUSAL_LM', init_lora_weights: 'olora' },
+      'alora_invocation_tokens',
+      /changes the base/,
+    ],
     [{ layer_replication: [[0, 2]], init_lora_weights: 'pissa' }, 'layer_replication', /changes the base/],
   ]
   it.each(bad)('%j', (set, field, message) => {
