@@ -106,6 +106,19 @@ export async function measureTraining(settings: MeasureSettings): Promise<Measur
   }
 }
 
+/** A session with its engine, ready for steps. */
+export async function openForMeasure(
+  settings: MeasureSettings,
+): Promise<{ session: TrainSession; close(): Promise<void> }> {
+  const engine = await openEngine(settings.engine)
+  const session = await openSession(await openModel(settings.model), engine, settings)
+  const close = async (): Promise<void> => {
+    await session.dispose()
+    await engine.dispose()
+  }
+  return { session, close }
+}
+
 type OpenEngine = Awaited<ReturnType<typeof openEngine>>
 
 async function openSession(open: OpenModel, engine: OpenEngine, settings: MeasureSettings): Promise<TrainSession> {

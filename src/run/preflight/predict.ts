@@ -3,9 +3,9 @@
  * Must not know terminals, settings or how a run is carried out.
  */
 import type { Engine, WeightRef, WeightSource } from '../../engine/engine.ts'
-import { isWeightRef } from '../../engine/engine.ts'
 import type { Model } from '../../models/model.ts'
 import { LowrankError } from '../../support/errors.ts'
+import { type HostTensor, sizeOf } from '../../tensor/host-tensor.ts'
 import { stepOf } from '../../train/session.ts'
 import type { StepOptions, Trained } from '../../train/step-graph.ts'
 import { probe, type Rates } from './probe.ts'
@@ -57,14 +57,15 @@ export async function predictor(
     const { products, moved, kernels, values, weights, state } = work
     return {
       secondsPerStep: CALL + products / rates.products + moved / rates.moved + kernels * rates.kernel,
-      peakMemoryBytes:
+      peakMemoryBytes: Math.round(
         now +
-        BESIDE.bytes +
-        BESIDE.perKernel * kernels +
-        weights +
-        values +
-        GAPS.share * Math.max(0, values - GAPS.from) +
-        COPIES_OF_STATE * state,
+          BESIDE.bytes +
+          BESIDE.perKernel * kernels +
+          weights +
+          values +
+          GAPS.share * Math.max(0, values - GAPS.from) +
+          COPIES_OF_STATE * state,
+      ),
     }
   }
 }
@@ -84,10 +85,10 @@ async function ratesOf(
 }
 
 /** The largest matrix of the layers: most of a step is products with such. */
-function typicalMatrix(model: Model, weights: WeightSource): WeightRef | undefined {
+function typicalMatrix(model: Model, weights: WeightSource): WeightRef | HostTensor | undefined {
   const found = model.modules.flatMap(({ kind, path, isOutputHead }) => {
-    const ref = kind === 'linear' && !isOutputHead ? weights.get(`${path}.weight`) : undefined
-    return ref && isWeightRef(ref) && ref.dtype === 'f32' ? [ref] : []
+    const isLayer = (kind === 'linear' || kind === 'conv1d') && !isOutputHead
+    return (isLayer && weights.get(`${path}.weight`)) || []
   })
-  return found.sort((a, b) => b.bytes - a.bytes)[0]
+  return found.sort((a, b) => sizeOf(b.shape) - sizeOf(a.shape))[0]
 }

@@ -22,7 +22,7 @@ export interface Rates {
 
 export interface ProbeOptions extends Pick<CompileOptions, 'threads' | 'lean'> {
   /** A frozen matrix of the model to multiply with, as training does. */
-  readonly matrix: WeightRef
+  readonly matrix: WeightRef | HostTensor
   /** Rows of a step, of all of its samples. */
   readonly rows: number
 }
