@@ -179,6 +179,8 @@ function configOf(
   const biased = rest.filter((name) => name.endsWith('.bias'))
   const ownBias = (name: string): boolean => sites.has(name.slice(0, -'.bias'.length))
   const outside = new Set(rest.filter((name) => !ownBias(name)).map((name) => name.slice(0, name.lastIndexOf('.'))))
+  // PEFT ties a copy of the embedding to the head where the head is named.
+  const heads = new Map(base.model.modules.flatMap(({ path, tiedTo }) => (tiedTo ? [[tiedTo, [path]]] : [])))
   return loraConfig({
     ...rankFields(updates),
     target_modules: [...sites],
@@ -187,9 +189,8 @@ function configOf(
     task_type: peftTaskType(base.model.spec.task),
     fan_in_fan_out: base.model.modules.some(({ path, kind }) => kind === 'conv1d' && sites.has(path)),
     bias: biased.some(ownBias) ? 'lora_only' : 'none',
-    modules_to_save: outside.size > 0 ? [...outside] : null,
-    // A head tied to an embedding that is saved whole follows it.
-    ensure_weight_tying: base.model.modules.some(({ tiedTo }) => tiedTo !== undefined && outside.has(tiedTo)),
+    modules_to_save: outside.size > 0 ? [...outside].flatMap((path) => heads.get(path) ?? [path]) : null,
+    ensure_weight_tying: [...outside].some((path) => heads.has(path)),
   })
 }
 

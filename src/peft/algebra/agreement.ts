@@ -6,10 +6,10 @@ import type { PeftLoraConfig } from '../../formats/peft-fields.ts'
 import { LowrankError } from '../../support/errors.ts'
 import type { HostTensor } from '../../tensor/host-tensor.ts'
 import { asF32 } from '../low-rank-update.ts'
-import { freshFields, namedInFull, type Update, type Updates } from './updates.ts'
+import { freshFields, namedInFull, type Updates } from './updates.ts'
 
 /** Fields by which an adapter acts in another way than s·B·A at its modules: all must have one value. */
-const SAME = ['alora_invocation_tokens', 'layer_replication', 'ensure_weight_tying'] as const
+const SAME = ['alora_invocation_tokens', 'layer_replication'] as const
 
 /** Fields that say which modules have an update. */
 const TARGETING = ['target_modules', 'exclude_modules', 'layers_to_transform', 'layers_pattern'] as const
@@ -38,7 +38,7 @@ export function agreedConfig(all: readonly Updates[], base: string | undefined):
       base_model_name_or_path: base ?? named ?? null,
       ...targeting(all),
       fan_in_fan_out: all.some(({ config }) => config.fan_in_fan_out),
-      ...freshFields({ config: first.config, sites: allSites(all) }),
+      ...freshFields(all),
     },
     notes,
   }
@@ -72,10 +72,8 @@ function targeting(all: readonly Updates[]): Partial<PeftLoraConfig> {
     if (unrestricted && targets.every((value) => Array.isArray(value)))
       return { target_modules: [...new Set(targets.flatMap((value) => value ?? []))] }
   }
-  return namedInFull(allSites(all).keys())
+  return namedInFull(all.flatMap(({ sites }) => [...sites.keys()]))
 }
-
-const allSites = (all: readonly Updates[]): Map<string, Update> => new Map(all.flatMap(({ sites }) => [...sites]))
 
 const empty = (value: unknown): boolean =>
   value === null || value === undefined || (Array.isArray(value) && value.length === 0)

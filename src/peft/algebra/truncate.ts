@@ -41,7 +41,7 @@ export function truncateAdapter(
   }
   onModule(made.length, sites.size)
   return {
-    config: { ...config, ...freshFields(updates), ...rankFields(made) },
+    config: { ...config, ...freshFields([updates]), ...rankFields(made) },
     tensors: tensorsOf(made, rest),
     modules,
   }

@@ -7,11 +7,13 @@ import { changesBase } from '../../formats/lora-init.ts'
 import type { PeftLoraConfig } from '../../formats/peft-fields.ts'
 import type { LowRank } from '../../linalg/low-rank.ts'
 import { type Matrix, matrix } from '../../linalg/matrix.ts'
+import { lastSegment } from '../../models/modules.ts'
 import { LowrankError } from '../../support/errors.ts'
 import { f32, type HostTensor } from '../../tensor/host-tensor.ts'
 import { fileKey, idOfKey } from '../keys.ts'
 import { asF32 } from '../low-rank-update.ts'
 import { siteScale } from '../patterns.ts'
+import { EMBEDDING_NAMES } from '../tying.ts'
 
 /** The update of one module: scale · B · A. */
 export interface Update extends LowRank {
@@ -184,12 +186,23 @@ export function rankFields(
 
 /**
  * The fields that no longer hold once updates are made anew: how they started, and that head and embedding share theirs
- * (each then has its own, and is named in full).
+ * (each then has its own, and is named in full). A copy that both share stays shared.
  */
-export function freshFields({ config, sites }: Pick<Updates, 'config' | 'sites'>): Partial<PeftLoraConfig> {
-  const started = { init_lora_weights: true, eva_config: null, loftq_config: {} }
-  if (!config.ensure_weight_tying) return started
-  return { ...started, ensure_weight_tying: false, ...namedInFull(sites.keys()) }
+export function freshFields(all: readonly Pick<Updates, 'config' | 'sites'>[]): Partial<PeftLoraConfig> {
+  const tied = all.filter(({ config }) => config.ensure_weight_tying)
+  const parted = tied.filter(({ config }) => !sharesCopy(config))
+  return {
+    init_lora_weights: true,
+    eva_config: null,
+    loftq_config: {},
+    ensure_weight_tying: tied.length > parted.length,
+    ...(parted.length > 0 ? namedInFull(all.flatMap(({ sites }) => [...sites.keys()])) : {}),
+  }
+}
+
+/** Whether `ensure_weight_tying` is about a module that is saved whole. */
+function sharesCopy({ modules_to_save }: PeftLoraConfig): boolean {
+  return (modules_to_save ?? []).some((name) => EMBEDDING_NAMES.includes(lastSegment(name)))
 }
 
 /** The fields that target modules by their full names. */
