@@ -3,7 +3,7 @@
  * again when it opens one. Here PiSSA and OLoRA become a plain LoRA of the untouched base, which is the same model;
  * LoftQ brings its quantised base along. Must not know verbs or engines.
  */
-import { changesBase, pissaIterations } from '../formats/lora-init.ts'
+import { changesBase, type InitName, pissaIterations } from '../formats/lora-init.ts'
 import type { PeftLoraConfig } from '../formats/peft-fields.ts'
 import type { Model } from '../models/causal-lm.ts'
 import type { LoadedTensors } from '../peft/adapter-tensors.ts'
@@ -35,7 +35,7 @@ export async function withTakenStart(
   const first = new Map<string, Factors>()
   const base = new Map(loaded.base)
   for (const { site, source } of splitSites({ model, layout, config })) {
-    const found = splitWeight(site, await stored(source), splitOptions(config, 0))
+    const found = splitWeight(site, await stored(source), splitOptions(config))
     first.set(site.path, { a: found.a, b: found.b })
     if (init === 'loftq') base.set(source, found.left)
   }
@@ -49,11 +49,15 @@ export async function withTakenStart(
     loaded: { ...loaded, trained: asF32Map(values) },
     notes: [
       `${init}: its start is taken out of the base, so it is used as a plain LoRA of rank ${plain.r}`,
-      ...(pissaIterations(init) === undefined
-        ? []
-        : [`${init}: its start was drawn at random; ours is near it, not equal`]),
+      ...sketchNotes(init),
     ],
   }
+}
+
+/** What to say of an adapter whose start was a sketch, where it is taken out again. */
+export function sketchNotes(init: InitName): string[] {
+  if (pissaIterations(init) === undefined) return []
+  return [`${init}: its start was drawn at random; unless lowrank drew it, ours is near it and not equal`]
 }
 
 function asF32Map(values: ReadonlyMap<string, HostTensor>): Map<string, TypedTensor<'f32'>> {

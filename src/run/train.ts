@@ -133,7 +133,6 @@ async function* found(folder: RunFolder, run: Run, engine: Engine): AsyncGenerat
         rows: material.train,
         batchSize: settings.batchSize,
         folder: folder.path,
-        seed: settings.initSeed ?? settings.seed,
         signal,
         emit,
       }),

@@ -55,24 +55,21 @@ describe.each([
     expect(readdirSync(output).some((name) => name.startsWith('base-'))).toBe(false)
   })
 
-  it.skipIf(init === 'pissa_niter_3')(
-    'in PEFT’s form is opened by taking the start out again, and merged',
-    async () => {
-      const output = at(`${model}-${init}-peft`)
-      const loss = await trained(output, { model: at(model), init, initForm: 'peft' })
-      expect(settingsOf(output)).toMatchObject({ r: 2, init_lora_weights: init })
-      expect(Math.abs((await lossOf(at(model), output)) - loss)).toBeLessThan(TORCH.loss)
-      await mergeAdapter({ model: at(model), adapter: [output], output: `${output}-merged` })
-      expect(Math.abs((await lossOf(`${output}-merged`)) - loss)).toBeLessThan(TORCH.loss)
-      const again = await trained(`${output}-again`, {
-        model: at(model),
-        adapter: output,
-        steps: 1,
-        learningRate: 1e-9,
-      })
-      expect(Math.abs(again - loss)).toBeLessThan(TORCH.loss)
-    },
-  )
+  it('in PEFT’s form is opened by taking the start out again, and merged', async () => {
+    const output = at(`${model}-${init}-peft`)
+    const loss = await trained(output, { model: at(model), init, initForm: 'peft' })
+    expect(settingsOf(output)).toMatchObject({ r: 2, init_lora_weights: init })
+    expect(Math.abs((await lossOf(at(model), output)) - loss)).toBeLessThan(TORCH.loss)
+    await mergeAdapter({ model: at(model), adapter: [output], output: `${output}-merged` })
+    expect(Math.abs((await lossOf(`${output}-merged`)) - loss)).toBeLessThan(TORCH.loss)
+    const again = await trained(`${output}-again`, {
+      model: at(model),
+      adapter: output,
+      steps: 1,
+      learningRate: 1e-9,
+    })
+    expect(Math.abs(again - loss)).toBeLessThan(TORCH.loss)
+  })
 })
 
 describe('loftq', () => {
@@ -80,7 +77,8 @@ describe('loftq', () => {
     const output = at('loftq')
     const loss = await trained(output, { model: at('llama'), init: 'loftq', initForm: 'peft' })
     expect(Math.abs((await lossOf(at('llama'), output)) - loss)).toBeLessThan(TORCH.loss)
-    await expect(trained(at('loftq-again'), { model: at('llama'), adapter: output })).rejects.toThrow(/loftq/)
+    const more = { model: at('llama'), adapter: output, steps: 1, learningRate: 1e-9 }
+    expect(Math.abs((await trained(at('loftq-again'), more)) - loss)).toBeLessThan(TORCH.loss)
   })
 })
 

@@ -4,10 +4,10 @@
  */
 import { matrix, multiply, row, transpose } from '../../linalg/matrix.ts'
 import { qr } from '../../linalg/qr.ts'
-import { LowrankError } from '../../support/errors.ts'
 import { RandomStream } from '../../support/random.ts'
 import { f32 } from '../../tensor/host-tensor.ts'
 import type { AdapterSite } from '../method.ts'
+import { checkStartRank } from './check-rank.ts'
 import type { Factors } from './split-weight.ts'
 
 /** Size of the first values against a standard normal. */
@@ -22,10 +22,7 @@ export function orthogonalFactors(
   seed: number,
 ): Factors {
   const { path, r, inFeatures, outFeatures } = site
-  if (r % 2 !== 0)
-    throw new LowrankError('config', `init_lora_weights orthogonal needs an even rank; at ${path} it is ${r}`, {
-      field: 'r',
-    })
+  checkStartRank({ ...site, kind: 'linear' }, 'orthogonal')
   const random = new RandomStream(seed, `init/${path}/orthogonal`)
   const normal = (rows: number, columns: number) => {
     const out = matrix(rows, columns)

@@ -12,6 +12,7 @@ import { f32, type HostTensor, type TypedTensor } from '../../tensor/host-tensor
 import { asF32, storeLike } from '../low-rank-update.ts'
 import { mergeSite } from '../merge.ts'
 import type { AdapterSite } from '../method.ts'
+import { checkStartRank } from './check-rank.ts'
 import { throughNf4 } from './nf4.ts'
 
 /** A site's first factors. */
@@ -25,12 +26,11 @@ export interface Factors {
 export interface SplitOptions {
   /** `init_lora_weights`, one that `changesBase`. */
   readonly init: string
-  readonly seed: number
   /** `loftq_iter`. @default 1 */
   readonly loftqIterations?: number
 }
 
-type Site = Pick<AdapterSite, 'path' | 'kind' | 'r' | 'scale'>
+type Site = Pick<AdapterSite, 'path' | 'kind' | 'r' | 'scale' | 'inFeatures' | 'outFeatures'>
 
 /**
  * @param weight as stored: `[out, in]`, or `[in, out]` for Conv1D. PEFT's OLoRA and LoftQ take a Conv1D's weight as if it
@@ -41,14 +41,7 @@ type Site = Pick<AdapterSite, 'path' | 'kind' | 'r' | 'scale'>
 export function splitWeight(site: Site, weight: HostTensor, options: SplitOptions): Factors & { left: HostTensor } {
   const name = `${site.path}.weight`
   const [rows = 0, columns = 0] = weight.shape
-  if (site.r > Math.min(rows, columns))
-    throw new LowrankError(
-      'config',
-      `init_lora_weights ${options.init}: rank ${site.r} is above the smaller side of ${name}, which is ${rows} by ${columns}`,
-      {
-        field: 'r',
-      },
-    )
+  checkStartRank(site, options.init)
   try {
     if (options.init === 'loftq') return loftq(site, weight, options.loftqIterations ?? 1)
     const whole = oriented(site, asF32(weight, name), rows, columns)
@@ -75,11 +68,13 @@ function without({ path, kind, scale }: Site, weight: HostTensor, { a, b }: Fact
 
 const tensorOf = (m: Matrix): TypedTensor<'f32'> => f32([m.rows, m.columns], m.data)
 
-/** The largest singular values, half of each (in the sense of its root) in A and half in B, the scale taken out. */
-function pissa(site: Site, whole: Matrix, { init, seed }: SplitOptions): Factors {
+/**
+ * The largest singular values, half of each (in the sense of its root) in A and half in B, the scale taken out.
+ * A sketch is drawn by one seed for all runs, so that whoever opens the adapter later finds the same start.
+ */
+function pissa(site: Site, whole: Matrix, { init }: SplitOptions): Factors {
   const iterations = pissaIterations(init)
-  const found =
-    iterations === undefined ? topSvd(whole, site.r, { seed }) : randomizedSvd(whole, site.r, { iterations, seed })
+  const found = iterations === undefined ? topSvd(whole, site.r) : randomizedSvd(whole, site.r, { iterations })
   return halves(found, site.scale)
 }
 

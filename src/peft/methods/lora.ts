@@ -4,6 +4,7 @@
  */
 import type { SiteModule } from '../../models/modules.ts'
 import { LowrankError } from '../../support/errors.ts'
+import { checkStartRank } from '../inits/check-rank.ts'
 import type { LayoutOptions, Method, SiteTensor } from '../method.ts'
 import { type SiteScale, siteScale } from '../patterns.ts'
 import { applyLora } from './lora-graph.ts'
@@ -16,6 +17,7 @@ export const lora: Method = {
   plan(module, options, loaded) {
     checkLoraBias(module, options)
     const size = siteScale(options, module.path)
+    if (!loaded) checkStartRank({ ...module, r: size.r }, options.init_lora_weights ?? true)
     return { size, tensors: loraTensors(module, size, options), notes: rankNotes(module, size, options, loaded) }
   },
   start: startLora,

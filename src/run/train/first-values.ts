@@ -45,7 +45,6 @@ export interface FirstValuesContext {
   readonly batchSize: number
   /** The run's folder: what is left of the base lies there while it is trained, EVA's choice for a run that goes on. */
   readonly folder: string
-  readonly seed: number
   readonly signal: AbortSignal
   emit(event: NoticeEvent | ProgressEvent): void
 }
@@ -65,6 +64,23 @@ const INITIAL = 'initial'
 /** Whether an adapter of this config has something to find. */
 export function findsFirstValues({ init_lora_weights: init }: PeftLoraConfig): boolean {
   return changesBase(init) || needsRows(init)
+}
+
+/**
+ * What can be told without looking at a weight or a row.
+ * @throws LowrankError `config`: a weight that other modules share; no module whose inputs EVA could look at
+ */
+export function checkFirstValues(on: Omit<AdapterOnModel, 'weights'>): void {
+  const { init_lora_weights: init } = on.config
+  if (changesBase(init)) splitSites(on)
+  if (needsRows(init) && on.layout.sites.every(({ kind }) => kind === 'embedding'))
+    throw new LowrankError(
+      'config',
+      `init_lora_weights ${init} looks at what reaches linear layers, and none is targeted`,
+      {
+        field: 'init',
+      },
+    )
 }
 
 /** @throws LowrankError naming the module whose weight does not do; `data`; `stopped` */
@@ -113,7 +129,7 @@ async function splitBase(on: AdapterOnModel, context: FirstValuesContext): Promi
     invariant(weight, `the base has no tensor ${source}`)
     const data = async (): Promise<HostTensor> => {
       if (context.signal.aborted) throw new LowrankError('stopped', `${label}: stopped`)
-      const found = splitWeight(site, await stored(weight), splitOptions(config, context.seed))
+      const found = splitWeight(site, await stored(weight), splitOptions(config))
       given.set(site.path, { a: found.a, b: found.b })
       context.emit({ type: 'progress', label, done: given.size, total: sites.length, unit: 'tensors' })
       return found.left
@@ -127,8 +143,8 @@ async function splitBase(on: AdapterOnModel, context: FirstValuesContext): Promi
 }
 
 /** How a config's start splits a weight. */
-export function splitOptions(config: PeftLoraConfig, seed: number): Parameters<typeof splitWeight>[2] {
-  return { init: String(config.init_lora_weights), seed, loftqIterations: config.loftq_config.loftq_iter ?? 1 }
+export function splitOptions(config: PeftLoraConfig): Parameters<typeof splitWeight>[2] {
+  return { init: String(config.init_lora_weights), loftqIterations: config.loftq_config.loftq_iter ?? 1 }
 }
 
 async function stored(weight: WeightRef | HostTensor): Promise<HostTensor> {

@@ -3,14 +3,15 @@
  * Must not know data, the loop or terminals.
  */
 import { dirname, join } from 'node:path'
-import { isWeightRef, type WeightSource } from '../../engine/engine.ts'
+import type { WeightSource } from '../../engine/engine.ts'
+import { readAdapterConfig } from '../../formats/adapter-folder.ts'
 import { writeLabels } from '../../formats/labels-file.ts'
 import { changesBase } from '../../formats/lora-init.ts'
 import { renderModelCard } from '../../formats/model-card.ts'
 import type { PeftLoraConfig } from '../../formats/peft-fields.ts'
 import { readPeftFolder, writePeftFolder } from '../../formats/peft-folder.ts'
 import { type HeadSpec, headConfig } from '../../formats/task.ts'
-import { readTensor, type WeightRef, writeSafetensors } from '../../formats/tensor-files.ts'
+import { type WeightRef, writeSafetensors } from '../../formats/tensor-files.ts'
 import { initialWeights } from '../../models/initial-weights.ts'
 import type { Model } from '../../models/model.ts'
 import { adapterTensorsToSave, type LoadedTensors, loadAdapterTensors } from '../../peft/adapter-tensors.ts'
@@ -18,43 +19,37 @@ import { initAdapter } from '../../peft/init.ts'
 import { plainConfig, plainValues } from '../../peft/inits/plain-lora.ts'
 import { type AdapterLayout, layoutAdapter } from '../../peft/layout.ts'
 import { writeFileAtomic } from '../../support/atomic-write.ts'
-import { invariant, LowrankError } from '../../support/errors.ts'
-import { type HostTensor, sizeOf } from '../../tensor/host-tensor.ts'
+import { LowrankError } from '../../support/errors.ts'
+import type { HostTensor } from '../../tensor/host-tensor.ts'
 import { layoutFull } from '../../train/full-layout.ts'
 import { loraFa } from '../../train/lora-fa.ts'
 import { type LoraPlus, layerNorms, loraPlusRule } from '../../train/lora-plus.ts'
-import { type GroupRule, groupParameters } from '../../train/parameter-groups.ts'
+import type { GroupRule } from '../../train/parameter-groups.ts'
 import { heldWeights, type Trained } from '../../train/step-graph.ts'
-import { storedTensors } from '../adapters.ts'
 import { copySmallFiles } from '../model-files.ts'
-import { type OpenModel, openConfig, openModel, withReplication } from '../open-model.ts'
-import { withTakenStart } from '../taken-start.ts'
-import { type FirstValues, type FirstValuesContext, findFirstValues, findsFirstValues } from './first-values.ts'
+import { openConfig, openModel, withReplication } from '../open-model.ts'
+import { sketchNotes } from '../taken-start.ts'
+import {
+  checkFirstValues,
+  type FirstValues,
+  type FirstValuesContext,
+  findFirstValues,
+  findsFirstValues,
+} from './first-values.ts'
 import { newLoraConfig, refuseContradiction, settingsOfConfig } from './lora-settings.ts'
+import { isPartsMethod, otherMethod, partsSubject, refuseBottleneck } from './parts-subject.ts'
 import type { TrainSettings } from './settings.ts'
+import {
+  countParameters,
+  freshNotes,
+  freshWeights,
+  type Subject,
+  trainedOf,
+  valueById,
+  weightReader,
+} from './subject-base.ts'
 
-export interface Subject {
-  readonly trained: Trained
-  /** The settings with what an adapter's config says in place of what options say. */
-  readonly settings: TrainSettings
-  /** Folder of the base (or of the config a new model starts from): tokenizer and small files lie there. */
-  readonly folder: string
-  readonly weights: WeightSource
-  /** First values of the trained tensors, by id. */
-  start(): Promise<ReadonlyMap<string, HostTensor>>
-  /** Writes the adapter (or model) as its users expect it. `facts` go to the model card. */
-  write(
-    folder: string,
-    values: ReadonlyMap<string, HostTensor>,
-    facts?: readonly (readonly [string, string])[],
-  ): Promise<void>
-  /** Numbers of the whole model. */
-  readonly parameters: number
-  /** Things to say aloud before training. */
-  readonly notes: readonly string[]
-  /** The subject with a start that has to be found first, in the base or in the rows; absent where it is drawn. */
-  find?(context: FirstValuesContext): Promise<Subject>
-}
+export type { Subject }
 
 /** Opens what `settings` name, with the head that the rows ask for. `folder` is the base's, or that of `--from-config`. */
 export async function openSubject(
@@ -63,11 +58,22 @@ export async function openSubject(
   folder: string,
   head: HeadSpec,
 ): Promise<Subject> {
-  const subject =
-    settings.method === 'full'
-      ? await fullSubject(settings, folder, head)
-      : await loraSubject(settings, given, folder, head)
-  return withLabels(subject, head)
+  return withLabels(await subjectOf(settings, given, folder, head), head)
+}
+
+async function subjectOf(
+  settings: TrainSettings,
+  given: ReadonlySet<string>,
+  folder: string,
+  head: HeadSpec,
+): Promise<Subject> {
+  if (settings.method === 'full') return await fullSubject(settings, folder, head)
+  const adapter = settings.adapter === undefined ? undefined : await readAdapterConfig(settings.adapter)
+  const isParts = adapter ? adapter.kind !== 'peft' : isPartsMethod(settings.method)
+  if (isParts) return await partsSubject(settings, given, folder, head)
+  if (adapter && settings.method !== 'lora') throw otherMethod(settings, 'lora')
+  refuseBottleneck(settings, given)
+  return await loraSubject(settings, given, folder, head)
 }
 
 /** What the labels mean stands beside the weights. */
@@ -101,27 +107,24 @@ async function loraSubject(
     const drawn = await buildLora({ settings, folder, model, refs, config, layout })
     const subject = { ...drawn, notes: [...freshNotes(open), ...drawn.notes] }
     if (!findsFirstValues(config)) return subject
+    checkFirstValues({ model, layout, config })
     const find = async (context: FirstValuesContext): Promise<Subject> => {
-      const found = await findFirstValues({ model, weights: open.weights, layout, config }, context)
+      const found = await findFirstValues({ model, weights: refs, layout, config }, context)
       const chosen = layoutAdapter(model.modules, found.config, { modelType: model.modelType })
       return await buildLora({ settings, folder, model, refs, config: found.config, layout: chosen, found })
     }
     return { ...subject, find }
   }
-  if (adapter.config.init_lora_weights === 'loftq') throw trainsOnQuantised(settings.adapter)
-  const loaded = loadAdapterTensors(layout, model.modules, adapter.tensors, settings.adapter)
-  const placed = await withTakenStart(model, { config, layout, loaded }, storedTensors(open.weights))
-  const subject = await buildLora({ ...placed, settings, folder, model, refs, brought: placed.loaded })
-  return { ...subject, notes: [...adapter.warnings, ...placed.notes, ...subject.notes] }
-}
-
-function trainsOnQuantised(adapter: string | undefined): LowrankError {
-  const message = `${adapter}: init_lora_weights loftq means a quantised base, which lowrank does not train on from an adapter`
-  return new LowrankError('unsupported', message, {
-    file: adapter,
-    field: 'init_lora_weights',
-    suggestion: 'merge it into its base and start a new adapter from there',
-  })
+  const brought = loadAdapterTensors(layout, model.modules, adapter.tensors, settings.adapter)
+  const parts: LoraParts = { settings, folder, model, refs, config, layout, brought }
+  const built = await buildLora(parts)
+  const init = config.init_lora_weights
+  if (!changesBase(init)) return { ...built, notes: [...adapter.warnings, ...built.notes] }
+  // As PEFT: the start is taken out of the base again, and training goes on from the adapter's values.
+  checkFirstValues({ model, layout, config })
+  const find = async (context: FirstValuesContext): Promise<Subject> =>
+    await buildLora({ ...parts, found: await findFirstValues({ model, weights: refs, layout, config }, context) })
+  return { ...built, find, notes: [...adapter.warnings, ...sketchNotes(init), ...built.notes] }
 }
 
 interface LoraParts {
@@ -134,7 +137,7 @@ interface LoraParts {
   readonly layout: AdapterLayout
   /** The values of an adapter that training goes on from. */
   readonly brought?: LoadedTensors
-  /** The values of a new one, where they had to be found. */
+  /** What was found before training: the values of a new one, or a base with the start taken out. */
   readonly found?: FirstValues
 }
 
@@ -200,16 +203,6 @@ function loraPlusOf(settings: TrainSettings, { modules }: Model): LoraPlus {
   return { ratio, embeddingRate, learningRate, layerNorms: layerNorms(modules) }
 }
 
-function trainedOf(
-  model: Model,
-  layout: Trained['layout'],
-  dropout: number,
-  followsTies: boolean,
-  rule?: Partial<GroupRule>,
-): Trained {
-  return { model, layout, groups: groupParameters(layout.tensors, rule), dropout, followsTies }
-}
-
 async function fullSubject(settings: TrainSettings, folder: string, head: HeadSpec): Promise<Subject> {
   const configFile = settings.fromConfig ?? join(folder, 'config.json')
   const opened = settings.fromConfig === undefined ? await openModel(folder, head) : undefined
@@ -246,41 +239,8 @@ async function fullSubject(settings: TrainSettings, folder: string, head: HeadSp
   }
 }
 
-/** First values of a head that the base's files lack, drawn as transformers draws them. */
-function freshWeights(
-  { model, fresh }: Pick<OpenModel, 'model' | 'fresh'>,
-  settings: TrainSettings,
-): Map<string, HostTensor> {
-  return initialWeights(model, settings.initSeed ?? settings.seed, fresh)
-}
-
-function freshNotes({ fresh }: Pick<OpenModel, 'fresh'>): string[] {
-  if (fresh.length === 0) return []
-  const names = fresh.map(({ path }) => path).join(', ')
-  return [`the base's files have no ${names}: newly initialised, trained and saved`]
-}
-
-function valueById(values: ReadonlyMap<string, HostTensor>, id: string): HostTensor {
-  const value = values.get(id)
-  invariant(value, `${id} has no value`)
-  return value
-}
-
-/** Reads a base tensor as f32 by the model's name for it. */
-function weightReader(weights: WeightSource): (name: string) => Promise<HostTensor> {
-  return async (name) => {
-    const source = weights.get(name)
-    invariant(source, `the base has no tensor ${name}`)
-    return isWeightRef(source) ? await readTensor(source, { as: 'f32' }) : source
-  }
-}
-
 /** Base tensors the graph will ask for: those that an adapter has its own copy of are left out where nothing else uses them. */
 function frozenWeights(weights: WeightSource, layout: AdapterLayout): WeightSource {
   const replaced = new Set(layout.tensors.filter((t) => t.trained && t.role === 'bias').map((t) => t.source))
   return new Map([...weights].filter(([name]) => !replaced.has(name)))
-}
-
-function countParameters(model: Model): number {
-  return layoutFull(model.modules).tensors.reduce((sum, t) => sum + sizeOf(t.shape), 0)
 }
