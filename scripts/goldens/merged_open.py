@@ -7,22 +7,13 @@ import json, os, sys, warnings
 os.environ['CUDA_VISIBLE_DEVICES'] = ''; os.environ['HF_HUB_OFFLINE'] = '1'
 import torch, transformers as T
 T.logging.set_verbosity_error()
-
-def loss_of(model, file):
-    total = count = 0.0
-    with torch.no_grad():
-        for line in open(file):
-            row = json.loads(line); ids, labels = torch.tensor([row['input_ids']]), torch.tensor([row['labels']])
-            n = int((labels[:, 1:] != -100).sum())
-            if n == 0: continue
-            logits = model(input_ids=ids).logits.float()
-            total += float(torch.nn.functional.cross_entropy(logits[0, :-1], labels[0, 1:], ignore_index=-100)) * n; count += n
-    return total / count
+from heads import loss_of, model_class
 
 for rows, folder in zip(sys.argv[1::2], sys.argv[2::2]):
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter('always')
-        model, info = T.AutoModelForCausalLM.from_pretrained(folder, attn_implementation='eager', output_loading_info=True)
+        model, info = model_class(folder).from_pretrained(folder, attn_implementation='eager', output_loading_info=True)
     vocabulary = len(T.AutoTokenizer.from_pretrained(folder)) if os.path.exists(f'{folder}/tokenizer.json') else None
-    tied = model.get_output_embeddings().weight.data_ptr() == model.get_input_embeddings().weight.data_ptr()
+    output = model.get_output_embeddings()
+    tied = output is not None and output.weight.data_ptr() == model.get_input_embeddings().weight.data_ptr()
     print(json.dumps({'warnings': [str(w.message) for w in caught if 'deprecat' not in str(w.message).lower()], 'missing': sorted(info['missing_keys']), 'unexpected': sorted(info['unexpected_keys']), 'tied': tied, 'vocabulary': vocabulary, 'loss': loss_of(model.eval(), rows)}), flush=True)

@@ -45,7 +45,15 @@ export interface LabelRowSettings {
 
 /** @throws LowrankError `data` naming the field */
 export function encodeLabelRow(row: Row, format: LabelFormat, settings: LabelRowSettings): LabelRow {
-  if (format === 'labelled-ids') return ofWhole({ ids: wholeNumbers(row.input_ids), cut: false }, row)
+  if (format === 'labelled-ids') {
+    const ids = wholeNumbers(row, 'input_ids')
+    const types = Object.hasOwn(row, 'token_type_ids') ? wholeNumbers(row, 'token_type_ids') : []
+    if (types.length > 0 && types.length !== ids.length)
+      throw new LowrankError('data', `token_type_ids has ${types.length} entries, input_ids has ${ids.length}`, {
+        field: 'token_type_ids',
+      })
+    return { ...ofWhole({ ids, cut: false }, row), ...typesFor(types, settings) }
+  }
   const tokenizer = needed(settings.tokenizer, format)
   if (format === 'token-classification') return encodeWords(row, tokenizer, settings)
   const pair = format === 'pair-classification' ? filled(row, 'text_pair') : undefined
@@ -100,7 +108,7 @@ const noLabel = (value: unknown): boolean => value === NO_LABEL
 export function encodeMaskable(row: Row, { tokenizer: given, limit }: LabelRowSettings): MaskableRow {
   const tokenizer = needed(given, 'text')
   const { ids, cut } = Object.hasOwn(row, 'input_ids')
-    ? { ids: wholeNumbers(row.input_ids), cut: false }
+    ? { ids: wholeNumbers(row, 'input_ids'), cut: false }
     : tokenizer.encodeFramed(textOf(row, 'text'), undefined, limit)
   return { ids, cut, labels: ids.map((id) => (tokenizer.isSpecial(id) ? NO_LABEL : id)) }
 }
@@ -147,13 +155,12 @@ function filled(row: Row, field: string): string {
   throw new LowrankError('data', `${field} is ${what}: a pair has two texts`, { field })
 }
 
-function wholeNumbers(value: unknown): number[] {
+function wholeNumbers(row: Row, field: string): number[] {
+  const value = row[field]
   if (!Array.isArray(value) || value.length === 0)
-    throw new LowrankError('data', 'input_ids is not a list of at least one integer', { field: 'input_ids' })
+    throw new LowrankError('data', `${field} is not a list of at least one integer`, { field })
   return value.map((entry: unknown, at) => {
     if (typeof entry === 'number' && Number.isInteger(entry)) return entry
-    throw new LowrankError('data', `input_ids[${at}] is ${JSON.stringify(entry)}, not an integer`, {
-      field: 'input_ids',
-    })
+    throw new LowrankError('data', `${field}[${at}] is ${JSON.stringify(entry)}, not an integer`, { field })
   })
 }

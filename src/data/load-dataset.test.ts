@@ -134,9 +134,6 @@ describe('other rows', () => {
     [{ conversations: [], chosen: {}, rejected: {} }, 'preference'],
     [{ messages: [], label: true }, 'preference'],
     [{ instruction: 'a', chosen: 'b', rejected: 'c' }, 'preference'],
-    [{ text: 'a', label: 1 }, 'classification'],
-    [{ input_ids: [1], label: 1 }, 'classification'],
-    [{ tokens: ['a'], labels: ['O'] }, 'token classification'],
     [{ prompt: 'a', chosen: 'b', rejected: 'c' }, 'preference'],
   ])('are refused by name: %j', async (row, name) => {
     await expect(load(lines(row))).rejects.toMatchObject({
@@ -144,8 +141,24 @@ describe('other rows', () => {
       message: expect.stringContaining(`this is a ${name} row`),
     })
   })
+  it.each([
+    [{ text: 'a', label: 1 }, 'classification'],
+    [{ text: 'a', text_pair: 'b', label: 1 }, 'pair-classification'],
+    [{ input_ids: [1], label: 1 }, 'labelled-ids'],
+    [{ tokens: ['a'], labels: ['O'] }, 'token-classification'],
+  ])('of labels are none for a decoder: %j', async (row, format) => {
+    await expect(load(lines(row))).rejects.toMatchObject({
+      code: 'data',
+      field: 'task',
+      message: expect.stringContaining(`the model predicts the next token, so it cannot learn from ${format} rows`),
+    })
+  })
   it('that are no rows name the nearest field', async () => {
     await expect(load(lines({ txt: 'a' }))).rejects.toMatchObject({ code: 'data', suggestion: 'did you mean text?' })
+    await expect(load(lines({ label: 0, content: 'a' }))).rejects.toMatchObject({
+      code: 'data',
+      suggestion: '--columns text=NAME says which field is which',
+    })
   })
   it('of another kind than the first are refused with their line', async () => {
     const mixed = lines({ text: 'a' }, { input_ids: [1, 2] })

@@ -152,6 +152,8 @@ function formatOf(
   const format = rowFormat(row)
   if (first === 'pair-classification' && format === 'classification')
     throw new LowrankError('data', 'text_pair is missing, and the rows before have two texts', { field: 'text_pair' })
+  if (first !== undefined && isLabelFormat(first) && !isLabelFormat(format) && row.label == null)
+    throw new LowrankError('data', 'label is missing', { field: 'label' })
   if (first !== undefined && format !== first)
     throw new LowrankError('data', `the row is of kind ${format}, and those before it are of kind ${first}`)
   return { row, format }

@@ -52,7 +52,7 @@ const KINDS: readonly { fields: readonly string[]; format?: RowFormat; name?: st
 ]
 
 /** Fields that a row may have besides those that tell its kind. */
-const MORE_FIELDS = ['labels', 'tools', 'system', 'input', 'history', 'rejected']
+const MORE_FIELDS = ['labels', 'token_type_ids', 'tools', 'system', 'input', 'history', 'rejected']
 const ROW_FIELDS: ReadonlySet<string> = new Set([...KINDS.flatMap(({ fields }) => fields), ...MORE_FIELDS])
 
 /** Those of a table's columns that rows are made of; the others need not be read. */

@@ -7,6 +7,7 @@ import { join } from 'node:path'
 import { adapterSpecs } from '../config/options/model.ts'
 import { resolveOptions } from '../config/resolve.ts'
 import type { MergeOptions } from '../config/verbs/index.ts'
+import { headConfig, headOfConfig } from '../formats/task.ts'
 import type { LazyTensor } from '../formats/tensor-files.ts'
 import { planMerge } from '../peft/merge-model.ts'
 import { writeFileAtomic, writeFolderAtomic } from '../support/atomic-write.ts'
@@ -66,9 +67,17 @@ export async function mergeAdapter(options: MergeOptions & Watched): Promise<Mer
 /** As it stands where nothing in it changes, so that numbers keep their spelling. */
 async function writeConfig({ base }: OpenWithAdapters, untied: boolean, folder: string): Promise<void> {
   const [from, to] = [join(base.folder, 'config.json'), join(folder, 'config.json')]
-  if (!untied && !base.replicated) return await copyFile(from, to)
-  const json = { ...base.model.raw.json(), ...(untied ? { tie_word_embeddings: false } : {}) }
+  const head = headOf(base)
+  if (!untied && !base.replicated && !head) return await copyFile(from, to)
+  const json = { ...base.model.raw.json(), ...(untied ? { tie_word_embeddings: false } : {}), ...head }
   await writeFileAtomic(to, `${JSON.stringify(json, null, 2)}\n`)
+}
+
+/** What the config must say of a head that it does not mean yet: another class, other labels. */
+function headOf({ model }: OpenWithAdapters['base']): Readonly<Record<string, unknown>> | undefined {
+  const { spec, raw, classPrefix } = model
+  if (classPrefix === undefined || JSON.stringify(headOfConfig(raw)) === JSON.stringify(spec)) return undefined
+  return headConfig(classPrefix, spec)
 }
 
 async function adapterFolders(inputs: Parameters<typeof adapterSpecs>[0]): Promise<string[]> {

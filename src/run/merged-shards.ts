@@ -6,10 +6,11 @@ import type { WeightRef } from '../engine/engine.ts'
 import { type LazyTensor, readTensor } from '../formats/tensor-files.ts'
 import { openWeights } from '../formats/weights-folder.ts'
 import { bindWeights } from '../models/bind-weights.ts'
+import type { ModuleInfo } from '../models/modules.ts'
 import { asF32, storeLike } from '../peft/low-rank-update.ts'
 import type { MergeAdapter, MergePlan } from '../peft/merge-model.ts'
 import { invariant, LowrankError } from '../support/errors.ts'
-import type { HostTensor } from '../tensor/host-tensor.ts'
+import { type HostTensor, zeros } from '../tensor/host-tensor.ts'
 import type { OpenWithAdapters } from './open-for-use.ts'
 
 /** The adapters of an opened model with their weights, as a merge takes them. */
@@ -28,7 +29,9 @@ export async function mergedShards(open: OpenWithAdapters, plan: MergePlan): Pro
   const { refs: own, files } = await openWeights(folder)
   const refs = open.base.replicated?.expand(own) ?? own
   const inFile = new Map([...refs].map(([name, ref]) => [name, { ...ref, name }]))
-  const { bound } = bindWeights(model, inFile, folder)
+  const { bound, fresh } = bindWeights(model, inFile, folder)
+  // A model that gets a head is another class, in whose files every name is the model's own.
+  const isWhole = fresh.length > 0
   const modelNames = new Map([...bound].map(([own, { name }]) => [name, own]))
   const brought = broughtTensors(open)
   const read = async (own: string): Promise<HostTensor> => {
@@ -43,13 +46,16 @@ export async function mergedShards(open: OpenWithAdapters, plan: MergePlan): Pro
   )
   const tensorOf = (name: string, ref: WeightRef): LazyTensor[] => {
     const own = modelNames.get(name)
-    if (own === undefined) return shared.has(name) ? [] : [lazy(name, ref, () => readTensor(ref))]
+    if (own === undefined) return isWhole || shared.has(name) ? [] : [lazy(name, ref, () => readTensor(ref))]
     const change = changes.get(own)
-    return [lazy(name, ref, async () => (change ? change.compute(await read(change.source)) : await read(own)))]
+    const listed = isWhole ? model.fileName(own) : name
+    return [lazy(listed, ref, async () => (change ? change.compute(await read(change.source)) : await read(own)))]
   }
   const shards = files.map((file) => [...refs].flatMap(([name, ref]) => (ref.file === file ? tensorOf(name, ref) : [])))
   const added = plan.tensors.flatMap((change) => {
     if (bound.has(change.name)) return []
+    const head = freshTensor(change.name, fresh)
+    if (head) return [lazy(model.fileName(change.name), head, async () => change.compute(head))]
     const ref = bound.get(change.source)
     invariant(ref, `the base has no tensor ${change.source}`)
     return [lazy(model.fileName(change.name), ref, async () => change.compute(await read(change.source)))]
@@ -58,7 +64,18 @@ export async function mergedShards(open: OpenWithAdapters, plan: MergePlan): Pro
   return shards.filter((shard) => shard.length > 0)
 }
 
-function lazy(name: string, { dtype, shape }: WeightRef, data: LazyTensor['data']): LazyTensor {
+/** What stands in for a tensor of a head that the base lacks: only its shape counts, since an adapter replaces it whole. */
+function freshTensor(name: string, fresh: readonly ModuleInfo[]): HostTensor | undefined {
+  for (const { path, parameters } of fresh)
+    for (const parameter of parameters) if (`${path}.${parameter.name}` === name) return zeros('f32', parameter.shape)
+  return undefined
+}
+
+function lazy(
+  name: string,
+  { dtype, shape }: Pick<WeightRef, 'dtype' | 'shape'>,
+  data: LazyTensor['data'],
+): LazyTensor {
   return { name, dtype, shape, data }
 }
 

@@ -15,25 +15,22 @@ import { layoutAdapter } from '../../src/peft/layout.ts'
 import { openModel, withReplication } from '../../src/run/open-model.ts'
 import { isRecord } from '../../src/support/json.ts'
 import { pythonWith } from '../setup/python.ts'
-import { sharedPath } from '../setup/shared.ts'
-import { TORCH } from '../tolerances.ts'
 
-const root = process.env.LOWRANK_CASES ?? sharedPath('conformance', 'cases')
-const FAMILIES = ['llama', 'mistral', 'qwen2', 'gpt2']
-const modelType = (folder: string): unknown =>
-  JSON.parse(readFileSync(join(folder, 'model', 'config.json'), 'utf8')).model_type
-/** Fields beyond plain LoRA (scripts/goldens/lora_fields.py). */
+import { TORCH } from '../tolerances.ts'
+import { casesNamed, DECODERS, ENCODERS } from './cases.ts'
+
+/** Fields beyond plain LoRA (scripts/goldens/lora_fields.py), and every model's cases. */
 const fields = fileURLToPath(new URL('../goldens/lora-fields', import.meta.url))
-const folders = [fields, ...(root ? [root] : [])].flatMap((of) =>
-  readdirSync(of, { withFileTypes: true })
+const folders = [
+  ...readdirSync(fields, { withFileTypes: true })
     .filter((entry) => entry.isDirectory())
-    .map(({ name }) => join(of, name))
-    .filter((folder) => FAMILIES.some((family) => family === modelType(folder))),
-)
+    .map(({ name }) => join(fields, name)),
+  ...[DECODERS, ENCODERS].flatMap(casesNamed).map(({ folder }) => folder),
+]
 
 const work = mkdtempSync(join(tmpdir(), 'lowrank-peft-'))
 afterAll(() => rmSync(work, { recursive: true, force: true }))
-const copyOf = (folder: string): string => join(work, folder.split('/').at(-1) ?? '')
+const copyOf = (folder: string): string => join(work, folder.split('/').slice(-2).join('-'))
 
 /** Reads an adapter by its layout on the model and writes it to `copyOf(folder)`. */
 async function rewrite(folder: string) {
@@ -103,5 +100,5 @@ describe.skipIf(!python)('adapters that lowrank wrote, in real PEFT', () => {
       const golden = JSON.parse(readFileSync(join(folders[i] ?? '', 'golden.json'), 'utf8'))
       expect(Math.abs(loss - golden.eval_loss_adapter)).toBeLessThan(TORCH.loss)
     }
-  }, 300_000)
+  }, 900_000)
 })
