@@ -81,6 +81,7 @@ const HINTS = [
   /`ensure_weight_tying` is not set to True/,
   /no tied modules are added in either/,
   /rank_pattern keys did not match any targeted module/,
+  /`lora_bias=True` was passed but the targeted layer of type \w+ has no bias/,
 ]
 
 describe.skipIf(!python)('adapters that lowrank wrote, in real PEFT', () => {
