@@ -22,6 +22,7 @@ import {
 } from '../infer/loaded-adapter.ts'
 import type { Model } from '../models/model.ts'
 import { newBuilder } from '../ops/index.ts'
+import { LowrankError } from '../support/errors.ts'
 import type { HostTensor } from '../tensor/host-tensor.ts'
 import { labelLosses } from '../train/evaluation.ts'
 import { batchFeeds, batchLosses } from '../train/loss-graph.ts'
@@ -51,6 +52,7 @@ export async function evaluate(options: EvalOptions & Watched): Promise<EvalResu
   const settings = resolveOptions('eval', options)
   const { signal, onProgress: onEvent } = options
   const open = await openForUse(settings, { signal, onEvent })
+  checkHead(open)
   const { dataset, report } = await loadRows(settings, open, signal)
   for (const message of rowWarnings(report)) onEvent?.({ type: 'notice', message })
   const { engine, threads } = await openEngineFor(settings)
@@ -76,6 +78,23 @@ export async function evaluate(options: EvalOptions & Watched): Promise<EvalResu
   } finally {
     await engine.dispose()
   }
+}
+
+/** @throws LowrankError `missing` for a head whose weights neither the base nor an adapter has, `usage` for no head at all */
+function checkHead({ base, adapters }: Pick<OpenForUse, 'base' | 'adapters'>): void {
+  objectiveOf(base.model)
+  const brought = new Set(adapters.flatMap(({ layout }) => layout.tensors.map(({ module }) => module)))
+  const missing = base.fresh.filter(({ path }) => !brought.has(path)).map(({ path }) => path)
+  if (missing.length === 0) return
+  throw new LowrankError(
+    'missing',
+    `${base.folder} has no weights for ${missing.join(', ')}: the head is not trained yet`,
+    {
+      file: base.folder,
+      field: missing[0],
+      suggestion: 'train it first, or name the adapter that has it',
+    },
+  )
 }
 
 /** Losses of each label with adapters on the base, everything frozen. */

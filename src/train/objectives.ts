@@ -4,7 +4,7 @@
  * Must not know adapters, optimizers or where batches come from.
  */
 import type { LabelsAt } from '../data/example.ts'
-import type { Task } from '../formats/task.ts'
+import type { HeadSpec, Task } from '../formats/task.ts'
 import type { Node } from '../graph/types.ts'
 import type { Model } from '../models/model.ts'
 import type { Net } from '../models/net.ts'
@@ -41,6 +41,11 @@ const OBJECTIVES: Readonly<Record<Exclude<Task, 'embedding'>, Objective>> = {
   classification: { ...crossEntropy, labelsAt: 'own', measures: true },
   'token-classification': { ...crossEntropy, labelsAt: 'own', measures: true },
   regression: { ...squaredError, labelsAt: 'own', measures: true },
+}
+
+/** Which states predict, where a model's own objective is not at hand. */
+export function labelsAtOf({ task }: HeadSpec): LabelsAt {
+  return task === 'embedding' ? 'own' : OBJECTIVES[task].labelsAt
 }
 
 /** @throws LowrankError `usage` for a model that has no head, so that nothing can be lost */

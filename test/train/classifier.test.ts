@@ -111,6 +111,8 @@ describe('a classifier from a model without a head', () => {
       suggestion: 'good',
     })
 
+    await expect(evaluate({ model, data })).rejects.toMatchObject({ code: 'usage', field: 'task' })
+
     await mergeAdapter({ model, adapter: [at('run')], output: at('merged') })
     expect(json('merged', 'config.json')).toMatchObject({
       architectures: ['BertForSequenceClassification'],

@@ -4,7 +4,6 @@ import { Batches, type DataCursor } from '../../data/batches.ts'
 import { dataFiles } from '../../data/data-files.ts'
 import { type DataReport, dataReport } from '../../data/data-report.ts'
 import { type Dataset, splitDataset } from '../../data/dataset.ts'
-import type { LabelsAt } from '../../data/example.ts'
 import type { HeadFacts } from '../../data/label-plan.ts'
 import { type LoadedDataset, loadDataset, rowWarnings } from '../../data/load-dataset.ts'
 import { type Masking, maskingOf } from '../../data/masking.ts'
@@ -12,6 +11,7 @@ import type { HeadSpec } from '../../formats/task.ts'
 import type { Model } from '../../models/model.ts'
 import { LowrankError } from '../../support/errors.ts'
 import type { Tokenizer } from '../../text/tokenizer.ts'
+import { labelsAtOf } from '../../train/objectives.ts'
 import { openTokenizer } from '../open-for-use.ts'
 import { rowColumnNames } from '../row-columns.ts'
 import type { TrainSettings } from './settings.ts'
@@ -80,12 +80,10 @@ export async function loadMaterial(
     tokenizer,
     head,
     masking: head.task === 'masked-lm' ? maskingOf(tokenizer, model.config.vocabSize, seed) : undefined,
-    report: dataReport(train, report, { ...batching, tokenizer, held, labelsAt: labelsAt(head) }),
+    report: dataReport(train, report, { ...batching, tokenizer, held, labelsAt: labelsAtOf(head) }),
     notes: rowWarnings(report),
   }
 }
-
-const labelsAt = ({ task }: HeadSpec): LabelsAt => (task === 'causal-lm' ? 'next' : 'own')
 
 async function evaluationFiles(paths: readonly string[]): Promise<string[]> {
   const { train, valid } = await dataFiles(paths)
@@ -111,7 +109,7 @@ export function trainingBatches(
     order: shuffle ? 'shuffle' : 'file',
     seed: settings.dataSeed ?? settings.seed,
     packInto: packing ? maxLength : undefined,
-    labelsAt: labelsAt(head),
+    labelsAt: labelsAtOf(head),
     masking,
   } as const
   return new Batches(train, options, cursor)
@@ -122,7 +120,7 @@ export function evaluationBatches(
   { head, masking }: Pick<Material, 'head' | 'masking'>,
   held: Dataset,
 ): Batches {
-  return new Batches(held, { batchSize: settings.batchSize, order: 'length', labelsAt: labelsAt(head), masking })
+  return new Batches(held, { batchSize: settings.batchSize, order: 'length', labelsAt: labelsAtOf(head), masking })
 }
 
 function hashOf(data: Dataset): string {
