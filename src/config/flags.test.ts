@@ -128,7 +128,7 @@ describe('flags', () => {
     [['--epochs', '1', '--steps', '9'], '--epochs has no meaning with --steps 9: leave one out'],
     [['--method', 'full', '--rank', '4'], '--rank has no meaning with --method full: leave one out'],
     [['--resume'], '--resume continues the run in --output: name its folder'],
-    [['--method', 'houlsby'], '--method houlsby comes in a later version of lowrank; this one has lora, full'],
+    [['--optimizer', 'bertadam'], '--optimizer bertadam comes in a later version of lowrank; this one has adamw, sgd'],
     [['--mixout', '0.9'], '--mixout comes in a later version of lowrank'],
     [['--no-decay', 'bias'], '--no-decay comes in a later version of lowrank'],
     [['--temperature', '1'], '--temperature is no option of train (it is one of generate, chat)'],
@@ -137,6 +137,10 @@ describe('flags', () => {
     const error = complaint(() => read('train', [...least, ...line]))
     expect(error.message).toBe(message)
     expect(error.code).toBe('usage')
+  })
+
+  it('takes every bare word where the verb has a list for them', () => {
+    expect(read('diff', ['runs/a', 'runs/b']).adapter).toEqual(['runs/a', 'runs/b'])
   })
 
   it('names the nearest flag and the nearest choice', () => {
@@ -180,7 +184,7 @@ describe('run file', () => {
     ['rank: 8\nrank: 9', 'run.yaml is not valid YAML: an option is given twice', 'run.yaml:2', undefined],
     ['batch-size: 8\nbatchSize: 9', 'batchSize is given twice (also as batch-size)', 'run.yaml:2', undefined],
     ['- a', 'run.yaml must hold options, one a line, as "rank: 8"', 'run.yaml:1', undefined],
-    ['model: m\ndata: d\nadapterDrop: 0-4', 'adapterDrop comes in a later version of lowrank', 'run.yaml:3', undefined],
+    ['model: m\ndata: d\nlayerDecay: 0.9', 'layerDecay comes in a later version of lowrank', 'run.yaml:3', undefined],
     ['model: m\ndata: d\nalpha:', 'alpha expects a number (above 0), got null', 'run.yaml:3', undefined],
   ])('refuses %j', (text, message, file, suggestion) => {
     expect(complaint(() => read('train', [], text))).toMatchObject({ message, file, suggestion, code: 'usage' })

@@ -5,7 +5,7 @@
 
 /** Options of `train` (and of verbs to come), in camelCase. */
 export const laterOptions: ReadonlySet<string> = new Set([
-  ...['bottleneck', 'adapterInitStd', 'adapterDrop', 'reinitLayers', 'reinitPooler', 'mixout', 'mixoutMask'],
+  ...['reinitLayers', 'reinitPooler', 'mixout', 'mixoutMask'],
   ...['layerDecay', 'priorDecay', 'noDecay', 'frozenDropout', 'recipe', 'task'],
 ])
 

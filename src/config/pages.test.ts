@@ -36,7 +36,9 @@ describe('the tables', () => {
     expectTypeOf<TrainOptions['rank']>().toEqualTypeOf<number | undefined>()
     expectTypeOf<TrainOptions['data']>().toEqualTypeOf<string | string[] | undefined>()
     expectTypeOf<TrainSettings['rank']>().toEqualTypeOf<number>()
-    expectTypeOf<TrainSettings['method']>().toEqualTypeOf<'lora' | 'full'>()
+    expectTypeOf<TrainSettings['method']>().toEqualTypeOf<
+      'lora' | 'full' | 'houlsby' | 'pfeiffer' | 'parallel' | 'bitfit' | 'ln-tuning' | 'head'
+    >()
     expectTypeOf<TrainSettings['evalData']>().toEqualTypeOf<string[] | undefined>()
   })
 })

@@ -26,13 +26,16 @@ export interface AdapterUse {
   readonly weight?: number
 }
 
-/** Why an adapter acts on all rows of a batch alike; undefined for a plain low-rank update, which each row can weight. */
+/** Why an adapter acts on all rows of a batch alike; undefined for plain low-rank updates and bottlenecks, which each row can weight. */
 export function actsOnWholeBatch({ layout, base }: LoadedAdapter): string | undefined {
   const roles = new Set(layout.tensors.filter((t) => t.trained).map((t) => t.role))
   const whole = layout.sites.find(({ method }) => !method.weighsRows)
   if (whole) return `it is a ${whole.method.type} adapter`
   if (roles.has('magnitude')) return 'it is a DoRA adapter'
-  if (roles.has('saved')) return 'it replaces whole modules (modules_to_save)'
+  if (roles.has('saved'))
+    return layout.bottlenecks
+      ? 'it brings LayerNorms or a head of its own beside its bottlenecks'
+      : 'it replaces whole modules (modules_to_save)'
   if (roles.has('bias')) return 'it replaces biases'
   if (roles.has('tokens')) return 'it replaces token rows (trainable_token_indices)'
   return base.size > 0 ? `it brings its own ${[...base.keys()].join(', ')}` : undefined
@@ -45,13 +48,19 @@ export function attachLoaded(
   how: Pick<Attached, 'rowWeight' | 'active'> & { scale?: number } = {},
 ): Attached {
   const { rowWeight, active, scale = 1 } = how
-  const sites = scale === 1 ? layout.sites : layout.sites.map((s): AdapterSite => ({ ...s, scale: s.scale * scale }))
   return {
-    layout: { ...layout, sites },
+    layout: scale === 1 ? layout : scaled(layout, scale),
     parameter: ({ id, shape }) => g.weight(weightName(name, id), shape),
     rowWeight,
     active,
   }
+}
+
+function scaled(layout: AttachedLayout, scale: number): AttachedLayout {
+  const sites = layout.sites.map((s): AdapterSite => ({ ...s, scale: s.scale * scale }))
+  if (!layout.bottlenecks) return { ...layout, sites }
+  const { config, ...rest } = layout.bottlenecks
+  return { ...layout, sites, bottlenecks: { ...rest, config: { ...config, scaling: config.scaling * scale } } }
 }
 
 /** Everything adapters bring to a graph's weights: their tensors, and base tensors of their own. */

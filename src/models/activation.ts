@@ -18,6 +18,10 @@ const ACTIVATIONS = {
 export type Activation = keyof typeof ACTIVATIONS
 const NAMES = Object.keys(ACTIVATIONS) as Activation[]
 
+export function isActivation(name: string): name is Activation {
+  return Object.hasOwn(ACTIVATIONS, name)
+}
+
 /** Reads an activation's name. @throws LowrankError 'config' naming the nearest that is built. */
 export function activationOf(config: HfConfig, field: string, fallback: Activation): Activation {
   return config.oneOf(field, NAMES, { default: fallback })

@@ -15,7 +15,7 @@ import { idAt } from './method.ts'
 /** An adapter to merge. */
 export interface MergeAdapter {
   readonly name: string
-  readonly layout: Pick<AdapterLayout, 'sites' | 'tensors' | 'tokens' | 'invocation' | 'tiesHeads'>
+  readonly layout: Pick<AdapterLayout, 'sites' | 'tensors' | 'tokens' | 'invocation' | 'tiesHeads' | 'bottlenecks'>
   /** Its trained tensors by id. */
   readonly values: ReadonlyMap<string, HostTensor>
   /** Multiplies the scale of its updates; what it replaces (modules_to_save, biases, tokens) is taken as it is. @default 1 */
@@ -44,7 +44,10 @@ export interface MergePlan {
  * `unsupported` for an adapter that acts on some tokens only.
  */
 export function planMerge(modules: readonly ModuleInfo[], adapters: readonly MergeAdapter[]): MergePlan {
-  for (const { name, layout } of adapters) if (layout.invocation) throw cannotMerge(name)
+  for (const { name, layout } of adapters) {
+    if (layout.invocation) throw cannotMerge(name)
+    if (layout.bottlenecks) throw bottlenecksStay(name)
+  }
   const tensors: MergedTensor[] = []
   const untied: string[] = []
   const byPath = new Map(modules.map((module) => [module.path, module]))
@@ -63,6 +66,15 @@ function cannotMerge(adapter: string): LowrankError {
   const why = 'it acts from its invocation tokens on, and a merged weight would act on every token'
   return new LowrankError('unsupported', `adapter ${adapter} (${field}) cannot be merged: ${why}`, {
     field,
+    suggestion: 'use the adapter unmerged',
+  })
+}
+
+function bottlenecksStay(adapter: string): LowrankError {
+  const why =
+    'its bottlenecks are layers of their own, with an activation between, which no weight of the base can hold'
+  return new LowrankError('unsupported', `adapter ${adapter} (houlsby, pfeiffer, parallel) cannot be merged: ${why}`, {
+    field: 'method',
     suggestion: 'use the adapter unmerged',
   })
 }

@@ -5,6 +5,7 @@
 
 import { resolve } from 'node:path'
 import { type AdapterInput, type AdapterSpec, adapterSpecs } from '../config/options/model.ts'
+import { readAdapterConfig } from '../formats/adapter-folder.ts'
 import { readPeftFolder } from '../formats/peft-folder.ts'
 import { readTensor, type WeightRef } from '../formats/tensor-files.ts'
 import type { AdapterUse, LoadedAdapter } from '../infer/loaded-adapter.ts'
@@ -16,6 +17,7 @@ import { pathKind } from '../support/files.ts'
 import type { HostTensor } from '../tensor/host-tensor.ts'
 import { type BaseOptions, baseFolder } from './base-folder.ts'
 import type { OpenModel } from './open-model.ts'
+import { readPartsAdapter, usedParts } from './parts-adapter.ts'
 import { withTakenStart } from './taken-start.ts'
 
 export interface LoadedAdapters {
@@ -50,6 +52,8 @@ export async function loadAdapter(
   options: BaseOptions = {},
 ): Promise<LoadedAdapter> {
   const folder = await adapterFolder(path, options)
+  if ((await readAdapterConfig(folder)).kind !== 'peft')
+    return await loadParts({ model, weights }, { name, path, folder }, options)
   const { config, tensors, warnings } = await readPeftFolder(folder)
   if (JSON.stringify(config.layer_replication) !== JSON.stringify(replicated?.ranges ?? null))
     throw new LowrankError(
@@ -70,6 +74,17 @@ export async function loadAdapter(
     options.onEvent?.({ type: 'notice', message: `${path}: ${message}` })
   const { trained, base } = placed.loaded
   return { name, layout: placed.layout, values: trained, base: await differing(base, { model, weights }) }
+}
+
+/** Bottlenecks and trained parts: what is the base's own in them is left to it. */
+async function loadParts(
+  open: Pick<OpenModel, 'model' | 'weights'>,
+  { name, path, folder }: { name: string; path: string; folder: string },
+  options: BaseOptions,
+): Promise<LoadedAdapter> {
+  const { warnings, ...read } = await readPartsAdapter(open.model, folder, 0)
+  for (const message of warnings) options.onEvent?.({ type: 'notice', message: `${path}: ${message}` })
+  return { name, ...(await usedParts(read, open, folder)), base: new Map() }
 }
 
 /** Reads base tensors in their own dtype, by the model's names. */

@@ -3,6 +3,8 @@
  * Must not know rows or graphs.
  */
 import type { HeadFacts } from '../data/label-plan.ts'
+import { readAdapterConfig } from '../formats/adapter-folder.ts'
+import { type HubHead, readHubHead } from '../formats/adapterhub.ts'
 import { readLabels } from '../formats/labels-file.ts'
 import { readPeftFolder } from '../formats/peft-folder.ts'
 import { genericLabel, type HeadSpec, type TrainedTask } from '../formats/task.ts'
@@ -29,13 +31,24 @@ export function headFacts(
 export async function headOfAdapter(folder: string): Promise<HeadSpec | undefined> {
   const labels = await readLabels(folder)
   if (labels) return labels
-  const { config, tensors } = await readPeftFolder(folder)
-  const task = TASK_TYPES.get(config.task_type ?? '')
+  const adapter = await readAdapterConfig(folder)
+  if (adapter.kind === 'adapterhub') return headOfHub(await readHubHead(folder))
+  const task = adapter.kind === 'peft' ? TASK_TYPES.get(adapter.config.task_type ?? '') : undefined
   if (!task) return undefined
+  const { tensors } = await readPeftFolder(folder)
   const found = [...tensors].find(([key]) => HEAD_KEY.test(key))?.[1]
   const count = found?.shape[0]
   if (count === undefined) return undefined
   return { task: count === 1 ? 'regression' : task, labels: Array.from({ length: count }, (_, id) => genericLabel(id)) }
+}
+
+/** By the class of the model that the adapter was made on. */
+function headOfHub(head: HubHead | undefined): HeadSpec | undefined {
+  if (!head || head.labels.length === 0) return undefined
+  const { labels, model_class } = head
+  if (model_class.endsWith('ForSequenceClassification'))
+    return { task: labels.length === 1 ? 'regression' : 'classification', labels }
+  return model_class.endsWith('ForTokenClassification') ? { task: 'token-classification', labels } : undefined
 }
 
 const TASK_TYPES: ReadonlyMap<string, TrainedTask> = new Map([

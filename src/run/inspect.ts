@@ -5,15 +5,16 @@
 import { basename, join, resolve } from 'node:path'
 import { resolveOptions } from '../config/resolve.ts'
 import type { InspectOptions } from '../config/verbs/index.ts'
+import { adapterTensorFiles, readAdapterConfig } from '../formats/adapter-folder.ts'
 import { isLoralib } from '../formats/loralib.ts'
-import { ADAPTER_CONFIG, adapterTensorsFile, readPeftConfig } from '../formats/peft-folder.ts'
+import { ADAPTER_CONFIG } from '../formats/peft-folder.ts'
 import { readSafetensorsHeader } from '../formats/tensor-files.ts'
 import { isTorchName, readTorchHeader } from '../formats/torch-file.ts'
 import { openWeights } from '../formats/weights-folder.ts'
 import { isLowrankError, LowrankError } from '../support/errors.ts'
 import { pathKind } from '../support/files.ts'
 import { baseFolder } from './base-folder.ts'
-import { adapterFacts, modelFacts, runFacts } from './inspect/facts.ts'
+import { adapterFacts, modelFacts, partsFacts, runFacts } from './inspect/facts.ts'
 import { loralibFacts } from './inspect/loralib.ts'
 import { type Listed, summarize } from './inspect/tensors.ts'
 import type { InspectResult } from './types.ts'
@@ -97,9 +98,11 @@ async function inspectModel(path: string): Promise<Found> {
 }
 
 async function inspectAdapter(path: string): Promise<Found> {
-  const adapter = adapterFacts(await readPeftConfig(path))
-  const file = await adapterTensorsFile(path)
-  const { listed } = isTorchName(file) ? await listTorch(file) : await listSafetensors(file)
+  const config = await readAdapterConfig(path)
+  const adapter = config.kind === 'peft' ? adapterFacts(config) : partsFacts(config)
+  const listed: Listed[] = []
+  for (const file of await adapterTensorFiles(config.kind, path))
+    listed.push(...(isTorchName(file) ? await listTorch(file) : await listSafetensors(file)).listed)
   const summary = summarize(listed)
   return {
     kind: 'adapter',

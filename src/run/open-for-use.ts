@@ -5,8 +5,9 @@
 import { basename, dirname, isAbsolute, join } from 'node:path'
 import { type AdapterInput, adapterSpecs } from '../config/options/model.ts'
 import type { Engine } from '../engine/engine.ts'
+import { baseOfAdapter, readAdapterConfig } from '../formats/adapter-folder.ts'
 import { parseGenerationConfig } from '../formats/generation-config.ts'
-import { ADAPTER_CONFIG, readPeftConfig } from '../formats/peft-folder.ts'
+import { ADAPTER_CONFIG } from '../formats/peft-folder.ts'
 import type { HeadSpec } from '../formats/task.ts'
 import type { AdapterUse, LoadedAdapter } from '../infer/loaded-adapter.ts'
 import type { LayerRanges } from '../models/replicate.ts'
@@ -63,8 +64,8 @@ async function headOfAdapters(inputs: readonly AdapterInput[], options: BaseOpti
 async function commonReplication(inputs: readonly AdapterInput[], options: BaseOptions): Promise<LayerRanges | null> {
   const asked: { name: string; ranges: LayerRanges | null }[] = []
   for (const { name, path } of adapterSpecs(inputs)) {
-    const { config } = await readPeftConfig(await adapterFolder(path, options))
-    asked.push({ name, ranges: config.layer_replication })
+    const adapter = await readAdapterConfig(await adapterFolder(path, options))
+    asked.push({ name, ranges: adapter.kind === 'peft' ? adapter.config.layer_replication : null })
   }
   const [first] = asked
   const other = asked.find(({ ranges }) => JSON.stringify(ranges) !== JSON.stringify(first?.ranges))
@@ -118,17 +119,17 @@ export async function namedBase(settings: UseSettings, options: BaseOptions): Pr
   const [first] = adapterSpecs(settings.adapter ?? [])
   if (!first) throw new LowrankError('usage', 'neither a model nor an adapter is named', { field: 'model' })
   const folder = await adapterFolder(first.path, options)
-  const { config } = await readPeftConfig(folder)
-  const name = config.base_model_name_or_path
+  const adapter = await readAdapterConfig(folder)
+  const { name, revision } = baseOfAdapter(adapter)
   if (!name)
     throw new LowrankError('usage', `the adapter ${first.path} does not name its base: name the model`, {
       file: join(folder, ADAPTER_CONFIG),
-      field: 'base_model_name_or_path',
+      field: adapter.kind === 'adapterhub' ? 'model_name' : 'base_model_name_or_path',
     })
   const beside = join(folder, name)
   const local = !isAbsolute(name) && (await pathKind(name)) !== 'folder' && (await pathKind(beside)) === 'folder'
   try {
-    return await baseFolder(local ? beside : name, { ...options, revision: config.revision ?? options.revision })
+    return await baseFolder(local ? beside : name, { ...options, revision: revision ?? options.revision })
   } catch (error) {
     if (!(error instanceof LowrankError) || (error.code !== 'missing' && error.code !== 'network')) throw error
     throw new LowrankError(

@@ -46,6 +46,25 @@ export const tinyGpt2: Json = {
   eos_token_id: 259,
 }
 
+/** An encoder without a head: a classifier's is new. */
+export const tinyBert: Json = {
+  architectures: ['BertModel'],
+  model_type: 'bert',
+  vocab_size: 263,
+  hidden_size: 16,
+  intermediate_size: 24,
+  num_hidden_layers: 2,
+  num_attention_heads: 4,
+  max_position_embeddings: 64,
+  type_vocab_size: 2,
+  hidden_act: 'gelu',
+  layer_norm_eps: 1e-12,
+  hidden_dropout_prob: 0.1,
+  attention_probs_dropout_prob: 0.1,
+  initializer_range: 0.2,
+  pad_token_id: 0,
+}
+
 /** Random weights of a config, by their names in the file. */
 export function tinyWeights(config: Json, seed = 1): Map<string, HostTensor> {
   return initialWeights(modelOf(parseHfConfig(config, 'config.json')), seed)

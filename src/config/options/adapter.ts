@@ -13,8 +13,9 @@ const layers = 'whole numbers or ranges, as 0,2 or 0-4'
 export const adapterOptions = {
   method: option(
     group,
-    choice(['lora', 'full'], ['houlsby', 'pfeiffer', 'parallel', 'bitfit', 'ln-tuning', 'head']).default('lora'),
-    'What is trained: a low-rank update of each target, or every weight.',
+    choice(['lora', 'full', 'houlsby', 'pfeiffer', 'parallel', 'bitfit', 'ln-tuning', 'head']).default('lora'),
+    'What is trained: a low-rank update of each target, or every weight; of encoders also bottleneck adapters (`houlsby`, ' +
+      '`pfeiffer`, `parallel`), the biases, the LayerNorms, or the head alone.',
   ),
   rank: option(group, integer(1).default(8), 'Rank r of the update.'),
   alpha: option(
@@ -68,6 +69,22 @@ export const adapterOptions = {
     group,
     number({ min: 0 }).default(1e-6),
     'Highest learning rate of an embedding’s A and B with `--lora-plus-ratio`, as PEFT sets it apart.',
+  ),
+  bottleneck: option(
+    group,
+    integer(1, 1 << 16).default(64),
+    'Size of a bottleneck adapter (houlsby, pfeiffer, parallel).',
+  ),
+  adapterInitStd: option(
+    group,
+    number({ min: 0, max: 1 }).default(1e-2),
+    'Standard deviation of Houlsby adapters’ first weights, cut at twice it.',
+  ),
+  adapterDrop: option(
+    group,
+    integers('LAYERS', layers).optional(),
+    'Layers without a bottleneck adapter, as `0-4` (AdapterDrop).',
+    { defaultText: 'none' },
   ),
   loraFa: option(
     group,

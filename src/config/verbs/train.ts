@@ -8,11 +8,22 @@ import { modelOption, modelSource } from '../options/model.ts'
 import { optimizerOptions, savingOptions, seedOptions } from '../options/training.ts'
 import { type Conflict, isSet, needs, type Resolved, verb } from '../verb.ts'
 
-/** Options that say nothing when every weight is trained. */
-const adapterOnly = [
+/** Options that say nothing unless the method is LoRA. */
+export const loraOnly: readonly string[] = [
   ...['rank', 'alpha', 'dropout', 'targets', 'exclude', 'layers', 'bias', 'modulesToSave', 'rslora', 'dora'],
-  ...['init', 'initForm', 'loraConfig', 'loraPlusRatio', 'loraPlusEmbeddingRate', 'loraFa', 'adapter'],
+  ...['init', 'initForm', 'loraConfig', 'loraPlusRatio', 'loraPlusEmbeddingRate', 'loraFa'],
 ]
+
+/** Options that say nothing unless the method puts bottlenecks in. */
+export const bottleneckOnly: readonly string[] = ['bottleneck', 'adapterInitStd', 'adapterDrop']
+
+/** Options that say nothing with a method. An adapter that a run starts from brings its own: with none, `lora` is the default. */
+function silencedByMethod({ method, adapter }: Readonly<Record<string, unknown>>): readonly string[] {
+  if (method === 'lora') return isSet(adapter) ? [] : bottleneckOnly
+  if (method === 'full') return [...loraOnly, ...bottleneckOnly, 'adapter']
+  if (method === 'houlsby') return loraOnly
+  return [...loraOnly, ...(method === 'pfeiffer' || method === 'parallel' ? ['adapterInitStd'] : bottleneckOnly)]
+}
 
 export const trainVerb = verb(
   'train',
@@ -77,7 +88,7 @@ export const trainVerb = verb(
       loraFaHasItsOptimizer,
     ],
     silenced: (values) => [
-      ...(values.method === 'full' ? adapterOnly.map((name) => ({ name, by: 'method' })) : []),
+      ...silencedByMethod(values).map((name) => ({ name, by: 'method' })),
       ...(values.loraPlusRatio === 1 ? [{ name: 'loraPlusEmbeddingRate', by: 'loraPlusRatio' }] : []),
       ...(values.steps === undefined ? [] : [{ name: 'epochs', by: 'steps' }]),
     ],
@@ -99,7 +110,7 @@ function fromConfigNeedsFull({ values, source }: Resolved): Conflict | undefined
 }
 
 function loraFaHasItsOptimizer({ values }: Resolved): Conflict | undefined {
-  if (values.loraFa !== true || values.method === 'full') return undefined
+  if (values.loraFa !== true || values.method !== 'lora') return undefined
   if (values.optimizer !== 'adamw')
     return { field: 'lora-fa', message: `{loraFa} projects gradients for AdamW: {optimizer} is ${values.optimizer}` }
   if (values.loraPlusRatio === 1) return undefined

@@ -1,6 +1,7 @@
 /** @file What the small files of a folder say: model config, adapter config, training log. Must not read weights. */
 import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
+import type { AdapterConfig } from '../../formats/adapter-folder.ts'
 import { type HfConfig, parseHfConfig } from '../../formats/hf-config.ts'
 import type { ParsedLoraConfig } from '../../formats/peft-config.ts'
 import { modelOf } from '../../models/registry.ts'
@@ -76,6 +77,30 @@ export function adapterFacts({ config, warnings }: ParsedLoraConfig): AdapterFac
     dropout: config.lora_dropout,
     extras: extras.filter((extra) => extra !== ''),
     warnings: [...warnings],
+  }
+}
+
+/** Facts of an adapter that is none of PEFT's. */
+export function partsFacts(adapter: Exclude<AdapterConfig, { kind: 'peft' }>): AdapterFacts {
+  if (adapter.kind === 'parts') {
+    const { method, base_model_name_or_path: base } = adapter.config
+    return { method, ...defined({ base: base ?? undefined }), extras: [], warnings: [] }
+  }
+  const { model_name: base, hidden_size: hidden, config } = adapter.config
+  const { mh_adapter: attention, output_adapter: feedForward, leave_out: left, scaling } = config
+  const extras = [
+    `bottleneck ${Math.max(1, Math.round((hidden - (hidden % config.reduction_factor)) / config.reduction_factor))}`,
+    `after ${[attention ? 'attention' : '', feedForward ? 'feed-forward' : ''].filter((place) => place !== '').join(' and ')}`,
+    config.non_linearity,
+    config.is_parallel ? 'parallel' : '',
+    scaling === 1 ? '' : `scaling ${scaling}`,
+    left.length === 0 ? '' : `none in layers ${left.join(', ')}`,
+  ]
+  return {
+    method: 'bottleneck (AdapterHub)',
+    ...defined({ base: base ?? undefined }),
+    extras: extras.filter((extra) => extra !== ''),
+    warnings: [...adapter.warnings],
   }
 }
 
