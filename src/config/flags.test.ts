@@ -140,7 +140,7 @@ describe('flags', () => {
   })
 
   it('takes every bare word where the verb has a list for them', () => {
-    expect(read('diff', ['runs/a', 'runs/b']).adapter).toEqual(['runs/a', 'runs/b'])
+    expect(read('diff', ['runs/a', 'runs/b']).values).toMatchObject({ adapter: ['runs/a', 'runs/b'] })
   })
 
   it('names the nearest flag and the nearest choice', () => {

@@ -7,9 +7,11 @@ import type { Builder } from '../graph/builder.ts'
 import type { Node } from '../graph/types.ts'
 import { invariant } from '../support/errors.ts'
 import { hashName } from '../support/random.ts'
-import { type Dim, mulDims, sameShape } from '../tensor/dim.ts'
+import { mulDims, sameShape } from '../tensor/dim.ts'
+import { attentionByParts, squash } from './attention.ts'
 import type { ModuleInfo, SiteModule, Sublayer } from './modules.ts'
 import type { Rope } from './rope.ts'
+import { angles, turn } from './rotary.ts'
 
 /** A frozen (or fully trained) layer, as an adapter meets it. */
 export interface Layer {
@@ -333,77 +335,6 @@ export function leads(keys: Node, x: Node): boolean {
 export function dropoutFactors(g: Builder, keys: Node, site: string, rate: number, x: Node): Node {
   const trailing = x.type.shape.slice(keys.type.shape.length)
   return g.dropoutMask(keys, { site: hashName(site), rate, trailing })
-}
-
-/** Attention with something between its parts, so not the fused op: a cap or an addend on the scores, dropped weights. */
-function attentionByParts(io: {
-  g: Builder
-  q: Node
-  k: Node
-  v: Node
-  bias: Node
-  scale: number
-  softcap: number | undefined
-  added: Node | undefined
-  keys: Node | undefined
-  rate: number
-}): Node {
-  const { g, q, k, v, bias, scale, softcap, added, keys, rate } = io
-  const [b = 1, h = 1, s = 1, d = 1] = q.type.shape
-  const [, kv = 1, t = 1] = k.type.shape
-  const rows: Dim = mulDims(Number(h) / Number(kv), s)
-  const raw = g.matmul(g.reshape(q, { shape: [b, kv, rows, d] }), k, { transB: true, alpha: scale })
-  const scores = g.reshape(softcap === undefined ? raw : squash(g, raw, softcap), { shape: [b, h, s, t] })
-  const weights = g.softmax(g.add(added ? g.add(scores, added) : scores, bias))
-  const mask = keys && g.dropoutMask(keys, { site: hashName(`${g.scope}.attention`), rate, trailing: [h, t] })
-  const kept = mask ? g.mul(weights, g.transpose(mask, { perm: [0, 2, 1, 3] })) : weights
-  return g.reshape(g.matmul(g.reshape(kept, { shape: [b, kv, rows, t] }), v), { shape: [b, h, s, d] })
-}
-
-/** cap · tanh(x / cap). */
-function squash(g: Builder, x: Node, cap: number): Node {
-  return g.mul(g.tanh(g.mul(x, 1 / cap)), cap)
-}
-
-/** The first channels of each head turned, the others as they are (GPT-NeoX, section 2.1). */
-function turn(g: Builder, x: Node, cos: Node, sin: Node): Node {
-  const width = Number(x.type.shape.at(-1))
-  const turned = 2 * Number(cos.type.shape.at(-1))
-  if (turned === width) return g.rotary(x, cos, sin)
-  const part = g.rotary(g.slice(x, { axis: 3, start: 0, size: turned }), cos, sin)
-  return g.concat([part, g.slice(x, { axis: 3, start: turned, size: width - turned })], { axis: 3 })
-}
-
-/**
- * 1 for tokens of samples longer than `original`, else 0: `f32[batch, seq, 1]`. LongRoPE's factors follow from the length
- * of the sample a token belongs to, so that neither its batch nor its neighbours in a packed row change what it gives.
- */
-function beyond(g: Builder, inputs: NetInputs, original: number): Node {
-  const [b = 1, s = 1] = inputs.segments.type.shape
-  const t = inputs.keySegments.type.shape[1] ?? 1
-  const limit = g.constant({ dtype: 'i64', shape: [], values: [original] })
-  if (inputs.lengths) return g.reshape(g.cast(g.less(limit, inputs.lengths), { to: 'f32' }), { shape: [b, 1, 1] })
-  const same = g.equal(
-    g.reshape(inputs.segments, { shape: [b, s, 1] }),
-    g.reshape(inputs.keySegments, { shape: [b, 1, t] }),
-  )
-  const far = g.reshape(g.lessEqual(limit, inputs.keyPositions), { shape: [b, 1, t] })
-  const found = g.sum(g.cast(g.and(same, far), { to: 'f32' }), { axes: [2], keepDims: true })
-  return g.cast(g.less(0, found), { to: 'f32' })
-}
-
-/** cos and sin of position · frequency, `f32[batch, seq, headDim/2]`. */
-function angles(g: Builder, inputs: NetInputs, rope: Rope): { cos: Node; sin: Node } {
-  const { positions } = inputs
-  const [b = 1, s = 1] = positions.type.shape
-  const constant = (values: readonly number[]): Node => g.constant({ dtype: 'f32', shape: [values.length], values })
-  const short = constant(rope.inverseFrequencies)
-  const { long } = rope
-  const frequencies = long
-    ? g.add(short, g.mul(beyond(g, inputs, long.from), g.sub(constant(long.inverseFrequencies), short)))
-    : short
-  const angle = g.mul(g.reshape(g.cast(positions, { to: 'f32' }), { shape: [b, s, 1] }), frequencies)
-  return { cos: g.mul(g.cos(angle), rope.attentionFactor), sin: g.mul(g.sin(angle), rope.attentionFactor) }
 }
 
 function headInfo(head: Head | undefined): Pick<ModuleInfo, 'isOutputHead' | 'tiedTo'> {

@@ -34,6 +34,13 @@ describe('hoist', () => {
     expect(whole.y).toEqual(f32([1, 2], [3, 5]))
   })
 
+  it('leaves what is as wide as a batch', () => {
+    const g = newBuilder()
+    const row = g.expand(g.weight('w', [3]), { shape: ['n', 3] })
+    const graph = graphOf([['y', g.add(row, g.feed('x', { dtype: 'f32', shape: ['n', 3] }))]])
+    expect(hoist(graph)).toEqual({ graph, once: undefined })
+  })
+
   it('leaves weights, constants and what depends on feeds', () => {
     const g = newBuilder()
     const x = g.feed('x', { dtype: 'f32', shape: [3] })

@@ -25,10 +25,11 @@ export function hoist(graph: Graph): Hoisted {
   return { graph: rest, once: graphOf([...names].map(([node, name]) => [name, node] as const)) }
 }
 
-/** Nodes that depend on weights and constants alone. */
+/** Nodes that depend on weights and constants alone, and whose size no feed says (a row spread over a batch is as wide as it). */
 function fixedNodes({ nodes }: Graph): Set<Node> {
   const fixed = new Set<Node>()
   for (const node of nodes) {
+    if (!node.type.shape.every((extent) => typeof extent === 'number')) continue
     const isLeaf = node.op === 'constant' || (node.op === 'input' && node.params.kind === 'weight')
     if (isLeaf || (node.inputs.length > 0 && node.inputs.every((input) => fixed.has(input)))) fixed.add(node)
   }

@@ -101,7 +101,7 @@ describe('rows', () => {
     [
       'of a classifier',
       lines({ text: 'x', label: 1 }),
-      { exit: 1, code: 'unsupported', says: /:1: .*classification row/ },
+      { exit: 1, code: 'data', says: /:1: the model predicts the next token.*classification rows/ },
     ],
     [
       'of preferences',
@@ -192,9 +192,8 @@ describe('flags', () => {
     [['--optimizer', 'bertadam'], /--optimizer bertadam comes in a later version/],
     [['--method', 'bitfit', '--rank', '4'], /--rank has no meaning with --method bitfit/],
     [['--bottleneck', '4'], /--bottleneck has no meaning with --method lora/],
-    [['--method', 'houlsby'], /houlsby is a method for encoders, and llama is a decoder/],
     [['--method', 'lroa'], /--method[\s\S]*lora/],
-    [['--init', 'pissa'], /--init pissa comes in a later version/],
+    [['--init', 'corda'], /--init corda is not supported: CorDA needs/],
     [['--method', 'full', '--rank', '4'], /--rank has no meaning with --method full/],
     [['--resume', '--overwrite'], /--resume and --overwrite exclude each other/],
     [['--eval-data', 'a.jsonl', '--eval-split', '0.5'], /exclude each other/],
@@ -282,7 +281,7 @@ describe('adapters that cannot be meant', () => {
     [{ r: 'eight' }, /\br\b/],
     [{ trainable_token_indices: [9999] }, /9999/],
     [{ megatron_config: { a: 1 } }, /megatron_config/],
-    [{ bias: 'lora_only', target_modules: 'all-linear', init_lora_weights: 'pissa' }, /pissa/],
+    [{ bias: 'lora_only', target_modules: 'all-linear', init_lora_weights: 'corda' }, /corda/],
   ])('--lora-config with %j', async (fields, says) => {
     const file = at(`lora-${count++}.json`)
     writeFileSync(file, JSON.stringify(fields))
