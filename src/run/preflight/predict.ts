@@ -39,6 +39,8 @@ const CALL = 0.004
 const GAPS = { from: 0.6e9, share: 0.5 }
 /** State goes in and out of each run, and what went before waits for the garbage collector. */
 const COPIES_OF_STATE = 3
+/** Bytes a second at which it is copied into buffers that are new each time. */
+const COPY_RATE = 4e9
 
 /** A function from shapes to predictions: the machine is measured and the graph built once. */
 export async function predictor(
@@ -56,7 +58,12 @@ export async function predictor(
     if (!work) throw new LowrankError('engine', `${engine.name} cannot tell what a step takes`)
     const { products, moved, kernels, values, weights, state } = work
     return {
-      secondsPerStep: CALL + products / rates.products + moved / rates.moved + kernels * rates.kernel,
+      secondsPerStep:
+        CALL +
+        products / rates.products +
+        moved / rates.moved +
+        kernels * rates.kernel +
+        (COPIES_OF_STATE * state) / COPY_RATE,
       peakMemoryBytes: Math.round(
         now +
           BESIDE.bytes +
