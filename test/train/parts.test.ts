@@ -61,6 +61,8 @@ describe.each(methods)('%s', (method) => {
     expect(again.trainable).toBe(result.trainable)
     expect(again.evalLoss).toBeCloseTo(result.evalLoss ?? Number.NaN, 4)
     expect(readFileSync(at(`${method}-again`, 'run.yaml'), 'utf8')).toContain(`method: ${method}`)
+    const longer = await run({ output: at(`${method}-again`), resume: true, learningRate: 1e-9, steps: 4 })
+    expect(longer.steps).toBe(4)
   })
 
   it('is merged exactly, or refused by name', async () => {

@@ -17,9 +17,14 @@ export const loraOnly: readonly string[] = [
 /** Options that say nothing unless the method puts bottlenecks in. */
 export const bottleneckOnly: readonly string[] = ['bottleneck', 'adapterInitStd', 'adapterDrop']
 
-/** Options that say nothing with a method. An adapter that a run starts from brings its own: with none, `lora` is the default. */
+/** An adapter that a run starts from brings its own method: with one, `lora` may only be the default. */
 function silencedByMethod({ method, adapter }: Readonly<Record<string, unknown>>): readonly string[] {
-  if (method === 'lora') return isSet(adapter) ? [] : bottleneckOnly
+  return method === 'lora' && isSet(adapter) ? [] : silentWith(method)
+}
+
+/** Options that say nothing with a method. */
+export function silentWith(method: unknown): readonly string[] {
+  if (method === 'lora') return bottleneckOnly
   if (method === 'full') return [...loraOnly, ...bottleneckOnly, 'adapter']
   if (method === 'houlsby') return loraOnly
   return [...loraOnly, ...(method === 'pfeiffer' || method === 'parallel' ? ['adapterInitStd'] : bottleneckOnly)]

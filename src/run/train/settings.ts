@@ -8,6 +8,7 @@ import { kebab } from '../../config/option.ts'
 import { resolveOptions } from '../../config/resolve.ts'
 import { formatRunFile, readRunFile } from '../../config/run-file.ts'
 import { type InputOf, type OutputOf, verbs } from '../../config/verbs/index.ts'
+import { silentWith } from '../../config/verbs/train.ts'
 import { LowrankError } from '../../support/errors.ts'
 import { pathKind } from '../../support/files.ts'
 
@@ -47,7 +48,10 @@ export async function effectiveSettings(options: TrainOptions): Promise<Effectiv
   if (given.epochs !== undefined && given.steps === undefined) delete merged.steps
   const settings = resolveOptions('train', merged as TrainOptions)
   refuseContradictions(given, before, settings, join(given.output ?? '', RUN_FILE))
-  return { settings, given: new Set([...Object.keys(saved), ...Object.keys(given)]), continues: true, namesLength }
+  // run.yaml says every setting; one that says nothing with the run's method was given by nobody.
+  const silent = silentWith(before.method)
+  const meant = Object.keys(saved).filter((name) => !silent.includes(name))
+  return { settings, given: new Set([...meant, ...Object.keys(given)]), continues: true, namesLength }
 }
 
 /** Without a run to take them from, a model and rows must be named. */

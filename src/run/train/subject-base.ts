@@ -3,7 +3,7 @@
  * Must not know methods, data, the loop or terminals.
  */
 import { isWeightRef, type WeightSource } from '../../engine/engine.ts'
-import { readTensor, type WeightRef } from '../../formats/tensor-files.ts'
+import { readTensor } from '../../formats/tensor-files.ts'
 import { initialWeights } from '../../models/initial-weights.ts'
 import type { Model } from '../../models/model.ts'
 import { invariant } from '../../support/errors.ts'
