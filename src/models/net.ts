@@ -62,6 +62,8 @@ export interface NetInputs {
   /** The keys of rows picked from them, `u32[n]`, and one of the whole step for what no row owns, `u32[1]`. */
   readonly rowKeys?: Node | undefined
   readonly stepKey?: Node | undefined
+  /** Whether dropout acts on these activations. @default it does */
+  readonly drops?: ((x: Node) => boolean) | undefined
   /** Which text of a pair each token belongs to, `[batch, seq]`, and the numbers 0 to seq − 1; where a model asks for them. */
   readonly tokenTypes?: Node | undefined
   readonly columns?: Node | undefined
@@ -234,7 +236,7 @@ export function createNet(g: Builder, inputs: NetInputs, wiring: Wiring): Net {
   }
 
   function dropout(name: string, x: Node, rate: number): Node {
-    if (!inputs.dropoutKeys || rate === 0) return x
+    if (!inputs.dropoutKeys || rate === 0 || inputs.drops?.(x) === false) return x
     const keys = keysOf(x)
     invariant(keys, `dropout of ${join(g.scope, name)} has no keys for [${x.type.shape}]`)
     return g.mul(x, dropoutFactors(g, keys, join(g.scope, name), rate, x))
@@ -248,7 +250,8 @@ export function createNet(g: Builder, inputs: NetInputs, wiring: Wiring): Net {
     const bias = maskBias(window, bidirectional)
     // Without a cache keys are the queries' own tokens, in their order.
     const causal = !bidirectional && inputs.cache === undefined && inputs.keyPositions === inputs.positions
-    const keys = rate > 0 ? inputs.dropoutKeys : undefined
+    const drops = rate > 0 && (inputs.drops === undefined || [q, k, v].some(inputs.drops))
+    const keys = drops ? inputs.dropoutKeys : undefined
     const out =
       keys || softcap !== undefined || added
         ? attentionByParts({ g, q, k: key, v: value, bias, scale: factor, softcap, added, keys, rate })

@@ -3,9 +3,11 @@
  * Must not know optimizers, engines or where batches come from.
  */
 import type { Builder } from '../graph/builder.ts'
+import { topological } from '../graph/graph.ts'
 import type { Node } from '../graph/types.ts'
 import type { Model } from '../models/model.ts'
 import { createNet, type Net, type NetInputs } from '../models/net.ts'
+import type { RowFeeds } from '../passes/frozen-prefix.ts'
 import { type Attached, attach } from '../peft/attach.ts'
 import { mulDims } from '../tensor/dim.ts'
 import { activeFeed } from './batch-tensors.ts'
@@ -24,6 +26,14 @@ export interface BatchFeeds {
   readonly dropoutKeys: Node | undefined
   /** `u32[1]`. */
   readonly stepKey: Node | undefined
+  /** Whether the config's dropout acts below everything trained too. @default true */
+  readonly frozenDropout?: boolean | undefined
+}
+
+/** Feeds by what they say of a batch: what its rows are, and where tokens and labels stand. */
+export const ROW_FEEDS: RowFeeds = {
+  content: new Set(['ids', 'tokenTypes']),
+  places: new Set(['positions', 'segments', 'columns', 'labelRows']),
 }
 
 /** Declares the feeds of a batch: `ids, positions, segments: i64[batch, seq]`, `labelRows: i64[labelled]`, … */
@@ -58,16 +68,32 @@ export function labelledStates(
   const inputs: NetInputs = {
     ...{ positions, segments, keyPositions: positions, keySegments: segments, tokenTypes, columns },
     ...{ dropoutKeys, rowKeys: keys?.rows, stepKey },
+    ...(feeds.frozenDropout === false ? { drops: learnsIn(() => inBody) } : {}),
   }
+  let inBody = true
   const activated = attached.map((adapter, i) => withActivation(g, adapter, i, feeds))
   const wiring = attach(g, (name, shape) => g.weight(name, shape), activated, keys)
   const net = createNet(g, inputs, wiring)
   const states = model.hidden(net, feeds.ids)
   const hidden = model.pooled?.(net, states) ?? states
+  inBody = false
   const rows = g.gather(g.reshape(hidden, { shape: [count, hidden.type.shape.at(-1) ?? 1] }), feeds.labelRows, {
     distinct: true,
   })
   return { net, rows }
+}
+
+/** Whether dropout acts on `x`: in the body where something trained is below it, in the head always. */
+function learnsIn(inBody: () => boolean): (x: Node) => boolean {
+  const known = new Map<Node, boolean>()
+  const learns = (x: Node): boolean => {
+    for (const node of topological([x], new Set(known.keys()))) {
+      const own = node.op === 'input' && node.params.kind === 'state'
+      if (!known.has(node)) known.set(node, own || node.inputs.some((input) => known.get(input)))
+    }
+    return known.get(x) ?? false
+  }
+  return (x) => !inBody() || learns(x)
 }
 
 /** An adapter that acts from some token on is told by a feed from which. */

@@ -9,13 +9,14 @@ import { graphOf } from '../graph/graph.ts'
 import type { Graph, Node } from '../graph/types.ts'
 import type { Model } from '../models/model.ts'
 import { newBuilder } from '../ops/index.ts'
+import { abovePrefix, type FrozenPrefix, findFrozenPrefix } from '../passes/frozen-prefix.ts'
 import { shareLowRank } from '../passes/share-low-rank.ts'
 import type { Attached, AttachedLayout } from '../peft/attach.ts'
 import type { AdapterTensor } from '../peft/layout.ts'
 import { invariant } from '../support/errors.ts'
 import { type HostTensor, sizeOf } from '../tensor/host-tensor.ts'
 import type { LoraFa } from './lora-fa.ts'
-import { batchFeeds, batchLosses, labelledStates } from './loss-graph.ts'
+import { batchFeeds, batchLosses, labelledStates, ROW_FEEDS } from './loss-graph.ts'
 import { type OptimizerName, optimizers } from './optimizers.ts'
 import { type ParameterGroup, sliceGroups } from './parameter-groups.ts'
 
@@ -51,18 +52,25 @@ export interface StepOptions {
   readonly accumulates: boolean
   /** Whether dropout of the base's config or of the adapter acts. */
   readonly dropout: boolean
+  /** Whether the config's dropout acts below everything trained too. @default true */
+  readonly frozenDropout?: boolean
+  /** Leaves what no step changes to a graph of its own, where that is worth it. @default false */
+  readonly cutsPrefix?: boolean
 }
 
 export interface StepGraph {
   readonly graph: Graph
   /** State input → output that follows it. */
   readonly state: Readonly<Record<string, string>>
+  /** What the graph asks for as feeds of the same names, computed from a row alone. */
+  readonly prefix?: FrozenPrefix | undefined
 }
 
 /** The training step. Outputs: `losses: f32[labelled]`, `gradNorm: f32[]`, and the next state. */
 export function buildStep(trained: Trained, options: StepOptions): StepGraph {
   const g = newBuilder()
-  return completeStep(g, lossesIn(g, trained, options.dropout), trained, options)
+  const forward = lossesIn(g, trained, options)
+  return { ...completeStep(g, forward, trained, options), prefix: forward.prefix }
 }
 
 /** From losses `f32[n]` to the whole step: what each weighs is the feed `lossWeight`, one over their number for a mean. */
@@ -86,7 +94,7 @@ export function completeStep(
 /** Gradients of the loss alone, by tensor id: what tests and gradient comparisons look at. */
 export function buildGradients(trained: Trained, dropout = false): Graph {
   const g = newBuilder()
-  return completeGradients(g, lossesIn(g, trained, dropout))
+  return completeGradients(g, lossesIn(g, trained, { dropout }))
 }
 
 /** From losses to `grad.<id>` of each trained tensor. */
@@ -101,8 +109,16 @@ export function completeGradients(g: Builder, { losses, parameters }: Forward): 
 
 /** Losses of each label without dropout (and logits, where the task has metrics), the trained tensors as state. */
 export function buildEvaluation(trained: Trained): Graph {
-  const { losses, logits } = lossesIn(newBuilder(), trained, false)
-  return graphOf([['losses', losses], ...(logits ? ([['logits', logits]] as const) : [])])
+  return buildEvaluationStep(trained, {}).graph
+}
+
+/** The same, without what no step changes where `cutsPrefix` says so. */
+export function buildEvaluationStep(
+  trained: Trained,
+  options: Pick<StepOptions, 'cutsPrefix'>,
+): Omit<StepGraph, 'state'> {
+  const { losses, logits, prefix } = lossesIn(newBuilder(), trained, { ...options, dropout: false })
+  return { graph: graphOf([['losses', losses], ...(logits ? ([['logits', logits]] as const) : [])]), prefix }
 }
 
 /** Logits of the rows that `labelRows` names, `f32[labelled, vocab or labels]`. */
@@ -120,22 +136,33 @@ export interface Forward {
   readonly parameters: ReadonlyMap<string, Node>
 }
 
+type ForwardOptions = Pick<StepOptions, 'dropout' | 'frozenDropout' | 'cutsPrefix'>
+
 /** Losses of each labelled token, built in `g` in the form that trains fastest. */
-function lossesIn(g: Builder, trained: Trained, dropout: boolean): Forward & { logits?: Node } {
+function lossesIn(
+  g: Builder,
+  trained: Trained,
+  { dropout, frozenDropout, cutsPrefix }: ForwardOptions,
+): Forward & { logits?: Node; prefix?: FrozenPrefix | undefined } {
   const plain = newBuilder()
   const parameters = sliceGroups(plain, trained.groups)
   const attached = attachedTo(plain, trained, parameters)
-  const found = batchLosses(plain, trained.model, [attached], batchFeeds(plain, dropout))
-  const images = shareLowRank(g, graphOf([...Object.entries(found), ...parameters]))
-  const imageOf = (node: Node): Node => {
-    const image = images.get(node)
-    invariant(image, 'a node of the forward pass is not in its graph')
+  const found = batchLosses(plain, trained.model, [attached], { ...batchFeeds(plain, dropout), frozenDropout })
+  const whole = graphOf([...Object.entries(found), ...parameters])
+  const prefix = cutsPrefix ? findFrozenPrefix(whole, ROW_FEEDS) : undefined
+  const rest = prefix ? abovePrefix(whole, prefix) : whole
+  const images = shareLowRank(g, rest)
+  const imageOf = (name: string): Node => {
+    const node = rest.outputs.get(name)
+    const image = node && images.get(node)
+    invariant(image, `${name} of the forward pass is not in its graph`)
     return image
   }
   return {
-    losses: imageOf(found.losses),
-    ...(found.logits ? { logits: imageOf(found.logits) } : {}),
-    parameters: new Map([...parameters].map(([id, node]) => [id, imageOf(node)])),
+    losses: imageOf('losses'),
+    ...(found.logits ? { logits: imageOf('logits') } : {}),
+    parameters: new Map([...parameters.keys()].map((id) => [id, imageOf(id)])),
+    prefix,
   }
 }
 
