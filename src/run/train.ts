@@ -17,6 +17,7 @@ import {
   saveCheckpoint,
 } from '../train/checkpoint.ts'
 import { type LoopSettings, trainLoop } from '../train/loop.ts'
+import type { PrefixRows } from '../train/prefix-rows.ts'
 import { warmupSteps } from '../train/schedules.ts'
 import type { TrainSession } from '../train/session.ts'
 import { baseFolder } from './base-folder.ts'
@@ -31,6 +32,7 @@ import { invocationNotes } from './train/invocation.ts'
 import { evaluationBatches, sourceOf, trainingBatches } from './train/material.ts'
 import { openRun } from './train/open-run.ts'
 import { openSession, refuseArithmetic, threadsOf } from './train/open-session.ts'
+import { openPrefixes } from './train/prefix.ts'
 import { preflight } from './train/preflight.ts'
 import { finishedResult, RunFolder } from './train/run-folder.ts'
 import { effectiveSettings, fingerprint, runFileText, type TrainOptions, type TrainSettings } from './train/settings.ts'
@@ -103,15 +105,22 @@ async function* runIn(folder: RunFolder, run: Run): AsyncGenerator<TrainEvent, T
   const engine = await openEngine(settings.engine)
   try {
     const subject = yield* found(folder, run, engine)
-    const { recompute, events } = await preflight({ settings, subject, data: material.train, batches, engine })
+    const prefixes = await openPrefixes({ settings, subject, material, engine })
+    const cutsPrefix = prefixes.train !== undefined
+    const parts = { settings, subject, data: material.train, batches, engine, cutsPrefix }
+    const { recompute, events } = await preflight(parts)
     yield* events
-    const session = await openSession(settings, subject, { engine, recompute, signal })
+    for (const message of prefixes.notes) yield { type: 'notice', message }
+    yield* eventsOf<TrainEvent, void>(async (emit, stop) => await prefixes.fill(stop, emit), signal)
+    const session = await openSession(settings, subject, { engine, recompute, prefixRows: prefixes.train, signal })
     try {
       if (settings.overwrite && !opened.find) await begin()
       folder.keep()
       if (settings.printGraph) yield { type: 'graph', text: printGraph(session.graph), hash: hashGraph(session.graph) }
-      return yield* trainIn(folder, { ...run, subject }, { session, engine, batches, totalSteps, mark, checkpoint })
+      const work = { session, engine, batches, totalSteps, mark, checkpoint, heldPrefix: prefixes.held }
+      return yield* trainIn(folder, { ...run, subject }, work)
     } finally {
+      prefixes.release()
       await session.dispose()
     }
   } finally {
@@ -147,6 +156,8 @@ interface Work {
   readonly totalSteps: number
   readonly mark: string
   readonly checkpoint: Checkpoint | undefined
+  /** What the frozen prefix makes of the rows held out. */
+  readonly heldPrefix: PrefixRows | undefined
 }
 
 async function* trainIn(folder: RunFolder, run: Run, work: Work): AsyncGenerator<TrainEvent, TrainResult> {
@@ -156,13 +167,10 @@ async function* trainIn(folder: RunFolder, run: Run, work: Work): AsyncGenerator
   else await session.start(await subject.start())
   const progress: Progress = checkpoint ? structuredClone(checkpoint.progress) : freshProgress()
   const evaluator = material.held
-    ? new Evaluator(
-        session,
-        work.engine,
-        subject.weights,
-        evaluationBatches(settings, material, material.held),
-        threadsOf(settings),
-      )
+    ? new Evaluator(session, work.engine, subject.weights, evaluationBatches(settings, material, material.held), {
+        ...threadsOf(settings),
+        prefixRows: work.heldPrefix,
+      })
     : undefined
   const save = async (): Promise<string> => {
     const values = await session.parameters()

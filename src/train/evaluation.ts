@@ -5,6 +5,7 @@
 
 import type { Batch } from '../data/batch.ts'
 import type { Executable } from '../engine/engine.ts'
+import type { Graph } from '../graph/types.ts'
 import type { Model } from '../models/model.ts'
 import type { AdapterLayout } from '../peft/layout.ts'
 import { invariant, LowrankError } from '../support/errors.ts'
@@ -12,6 +13,7 @@ import { batchTensors } from './batch-tensors.ts'
 import { Measure } from './measure.ts'
 import type { Metrics } from './metrics.ts'
 import { objectiveOf } from './objectives.ts'
+import type { PrefixRows } from './prefix-rows.ts'
 
 export interface Evaluation {
   /** Sum of the losses of all labels over their number. */
@@ -27,6 +29,8 @@ export interface LossOptions {
   readonly model: Pick<Model, 'reads' | 'spec' | 'raw'>
   /** Of the adapters in the graph, in their order. */
   readonly layouts?: readonly Pick<AdapterLayout, 'invocation'>[] | undefined
+  /** The graph is one above a frozen prefix. */
+  readonly above?: { readonly graph: Graph; readonly rows: PrefixRows } | undefined
   readonly signal?: AbortSignal | undefined
 }
 
@@ -54,12 +58,13 @@ export async function evaluateLosses(
 export async function* labelLosses(
   executable: Executable,
   batches: AsyncIterable<Batch> | Iterable<Batch>,
-  { model, layouts = [], signal }: LossOptions,
+  { model, layouts = [], above, signal }: LossOptions,
 ): AsyncGenerator<{ batch: Batch; losses: Float32Array; logits?: Float32Array }> {
   const fetch = objectiveOf(model).measures ? ['losses', 'logits'] : ['losses']
   for await (const batch of batches) {
     if (signal?.aborted) throw new LowrankError('stopped', 'evaluation was stopped')
-    const feeds = batchTensors(batch, model, layouts)
+    const own = batchTensors(batch, model, layouts)
+    const feeds = above ? await above.rows.feedsOf(above.graph, batch, own) : own
     const { losses, logits } = await executable.run(feeds, { fetch, ...(signal ? { signal } : {}) })
     invariant(losses?.dtype === 'f32', 'an evaluation graph gives losses')
     const bad = losses.data.findIndex((loss) => !Number.isFinite(loss))

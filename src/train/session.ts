@@ -14,6 +14,7 @@ import { f32, type HostTensor, type TypedTensor, zeros } from '../tensor/host-te
 import { batchTensors } from './batch-tensors.ts'
 import { optimizers } from './optimizers.ts'
 import { packGroup, unpackGroup } from './parameter-groups.ts'
+import type { PrefixRows } from './prefix-rows.ts'
 import { buildStep, type StepGraph, type StepOptions, type Trained } from './step-graph.ts'
 
 export interface SessionOptions extends StepOptions {
@@ -24,6 +25,8 @@ export interface SessionOptions extends StepOptions {
   readonly dropoutSeed: number
   /** Gradient checkpointing by block. */
   readonly recompute: boolean
+  /** Of a step that leaves its frozen prefix out: what that makes of each row. */
+  readonly prefixRows?: PrefixRows | undefined
   /** Keep times, for `profile`. */
   readonly profile?: boolean
   readonly signal?: AbortSignal | undefined
@@ -108,7 +111,7 @@ export class TrainSession {
     for (const [i, batch] of batches.entries()) {
       const apply = this.#options.accumulates ? { apply: flag(i === batches.length - 1) } : {}
       const { losses, gradNorm: norm } = await this.#executable.run(
-        { ...this.#feeds(batch, step), ...shared, ...apply },
+        { ...(await this.#feeds(batch, step)), ...shared, ...apply },
         { fetch: ['losses', 'gradNorm'] },
       )
       invariant(losses?.dtype === 'f32' && norm, 'a step gives losses and a norm')
@@ -165,12 +168,12 @@ export class TrainSession {
     return this.#options.accumulates ? [...moments, `${group}.gradient`] : moments
   }
 
-  #feeds(batch: Batch, step: number): Record<string, HostTensor> {
+  async #feeds(batch: Batch, step: number): Promise<Tensors> {
     const feeds = batchTensors(batch, this.trained.model, [this.trained.layout])
-    const { dropoutSeed } = this.#options
+    const { dropoutSeed, prefixRows } = this.#options
     if (this.#drops) feeds.dropoutKeys = dropoutKeys(batch, dropoutSeed, step)
     if (this.graph.inputs.has('stepKey')) feeds.stepKey = stepKey(dropoutSeed, step)
-    return feeds
+    return prefixRows ? await prefixRows.feedsOf(this.graph, batch, feeds) : feeds
   }
 }
 

@@ -91,6 +91,14 @@ export function completeStep(
   return { graph: graphOf(outputs), state }
 }
 
+/** What a step leaves out that `cutsPrefix`; undefined where it would leave nothing out. */
+export function prefixOf(
+  trained: Trained,
+  options: Pick<StepOptions, 'dropout' | 'frozenDropout'>,
+): FrozenPrefix | undefined {
+  return lossesIn(newBuilder(), trained, { ...options, cutsPrefix: true }).prefix
+}
+
 /** Gradients of the loss alone, by tensor id: what tests and gradient comparisons look at. */
 export function buildGradients(trained: Trained, dropout = false): Graph {
   const g = newBuilder()

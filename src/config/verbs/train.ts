@@ -5,6 +5,7 @@ import { adapterOptions } from '../options/adapter.ts'
 import { batching, rowOptions, trainingData } from '../options/data.ts'
 import { dtypeOption, engineOptions, printGraphOption, recomputeOption } from '../options/machine.ts'
 import { modelOption, modelSource } from '../options/model.ts'
+import { prefixOptions } from '../options/prefix.ts'
 import { optimizerOptions, savingOptions, seedOptions } from '../options/training.ts'
 import { type Conflict, isSet, needs, type Resolved, verb } from '../verb.ts'
 
@@ -58,6 +59,7 @@ export const trainVerb = verb(
     ...savingOptions,
     ...seedOptions,
     ...engineOptions,
+    ...prefixOptions,
     dtype: dtypeOption,
     recompute: recomputeOption,
     printGraph: printGraphOption,

@@ -3,10 +3,18 @@ import type { Batch } from '../../data/batch.ts'
 import type { Batches } from '../../data/batches.ts'
 import type { Engine, Executable, WeightSource } from '../../engine/engine.ts'
 import { prepare } from '../../engine/prepare.ts'
+import type { Graph } from '../../graph/types.ts'
 import { type Evaluation, evaluateLosses } from '../../train/evaluation.ts'
 import { packGroup } from '../../train/parameter-groups.ts'
+import type { PrefixRows } from '../../train/prefix-rows.ts'
 import type { TrainSession } from '../../train/session.ts'
-import { buildEvaluation } from '../../train/step-graph.ts'
+import { buildEvaluationStep } from '../../train/step-graph.ts'
+
+export interface EvaluatorOptions {
+  readonly threads?: number
+  /** What the frozen prefix makes of the rows held out; absent where there is none, or it is not kept. */
+  readonly prefixRows?: PrefixRows | undefined
+}
 
 /** Has a graph of its own, without dropout, compiled when it is first needed. */
 export class Evaluator {
@@ -14,15 +22,15 @@ export class Evaluator {
   readonly #engine: Engine
   readonly #weights: WeightSource
   readonly #batches: Batches
-  readonly #options: { threads?: number }
-  #executable: Executable | undefined
+  readonly #options: EvaluatorOptions
+  #compiled: { executable: Executable; graph: Graph } | undefined
 
   constructor(
     session: TrainSession,
     engine: Engine,
     weights: WeightSource,
     batches: Batches,
-    options: { threads?: number },
+    options: EvaluatorOptions,
   ) {
     this.#session = session
     this.#engine = engine
@@ -33,22 +41,31 @@ export class Evaluator {
 
   async run(): Promise<Evaluation> {
     const { trained } = this.#session
-    this.#executable ??= await this.#engine.compile(prepare(buildEvaluation(trained), this.#engine.composites), {
-      weights: this.#weights,
-      ...this.#options,
-    })
+    const { prefixRows: rows } = this.#options
+    this.#compiled ??= await this.#compile()
+    const { executable, graph } = this.#compiled
     const values = await this.#session.parameters()
-    await this.#executable.writeState(
+    await executable.writeState(
       Object.fromEntries(trained.groups.map((group) => [group.name, packGroup(group, values)])),
     )
-    return await evaluateLosses(this.#executable, microBatches(this.#batches), {
+    return await evaluateLosses(executable, microBatches(this.#batches), {
       model: trained.model,
       layouts: [trained.layout],
+      above: rows && { graph, rows },
     })
   }
 
+  async #compile(): Promise<{ executable: Executable; graph: Graph }> {
+    const { threads, prefixRows } = this.#options
+    const step = buildEvaluationStep(this.#session.trained, { cutsPrefix: prefixRows !== undefined })
+    const graph = prepare(step.graph, this.#engine.composites)
+    const weights = this.#weights
+    const executable = await this.#engine.compile(graph, { weights, ...(threads === undefined ? {} : { threads }) })
+    return { executable, graph }
+  }
+
   async dispose(): Promise<void> {
-    await this.#executable?.dispose()
+    await this.#compiled?.executable.dispose()
   }
 }
 

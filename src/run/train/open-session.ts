@@ -1,6 +1,7 @@
 /** @file A training session from a run's settings. Must not know folders or events. */
 import type { Engine } from '../../engine/engine.ts'
 import { LowrankError } from '../../support/errors.ts'
+import type { PrefixRows } from '../../train/prefix-rows.ts'
 import { TrainSession } from '../../train/session.ts'
 import type { StepOptions } from '../../train/step-graph.ts'
 import type { TrainSettings } from './settings.ts'
@@ -9,6 +10,8 @@ import type { Subject } from './subject.ts'
 interface SessionParts {
   readonly engine: Engine
   readonly recompute: boolean
+  /** What the frozen prefix makes of the rows; absent where there is none, or it is not kept. */
+  readonly prefixRows: PrefixRows | undefined
   readonly signal: AbortSignal | undefined
 }
 
@@ -22,7 +25,7 @@ export function refuseArithmetic({ dtype }: TrainSettings): void {
 export async function openSession(
   settings: TrainSettings,
   subject: Subject,
-  { engine, recompute, signal }: SessionParts,
+  { engine, recompute, prefixRows, signal }: SessionParts,
 ): Promise<TrainSession> {
   return await TrainSession.create(subject.trained, {
     engine,
@@ -30,6 +33,8 @@ export async function openSession(
     ...threadsOf(settings),
     ...sessionOptions(settings, subject),
     recompute,
+    prefixRows,
+    cutsPrefix: prefixRows !== undefined,
     signal,
   })
 }
@@ -45,6 +50,7 @@ export function sessionOptions(
     maxGradNorm: settings.maxGradNorm,
     accumulates: settings.gradAccumulation > 1,
     dropout: true,
+    frozenDropout: settings.frozenDropout === 'on',
     dropoutSeed: settings.dataSeed ?? settings.seed,
   }
 }

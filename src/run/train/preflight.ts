@@ -2,12 +2,11 @@
  * @file Before a run takes any memory: what a step will take, whether that fits, and what to do where it does not.
  * Must not know how predictions are made, or folders.
  */
-import { readFile } from 'node:fs/promises'
-import { freemem } from 'node:os'
 import type { Batches } from '../../data/batches.ts'
 import type { Dataset } from '../../data/dataset.ts'
 import type { Engine } from '../../engine/engine.ts'
 import { LowrankError } from '../../support/errors.ts'
+import { freeMemory } from '../../support/free-memory.ts'
 import { bytes } from '../../support/human.ts'
 import { type BatchShape, type Prediction, predictor } from '../preflight/predict.ts'
 import type { TrainEvent } from '../types.ts'
@@ -31,6 +30,8 @@ interface Parts {
   readonly data: Dataset
   readonly batches: Batches
   readonly engine: Engine
+  /** Steps leave the frozen prefix out. */
+  readonly cutsPrefix: boolean
 }
 
 /**
@@ -116,7 +117,7 @@ function smallerBatch({ batchSize, gradAccumulation }: Choices, memory: Memory, 
 async function predictionsOf(parts: Parts, recompute: boolean): Promise<Predictions | undefined> {
   const { settings, subject, engine, batches } = parts
   const shape = largestShape(parts)
-  const options = { ...sessionOptions(settings, subject), recompute }
+  const options = { ...sessionOptions(settings, subject), recompute, cutsPrefix: parts.cutsPrefix }
   const { trained, weights } = subject
   const predict = await predictor({ trained, options, weights, engine, ...threadsOf(settings) }, shape)
   if (!predict) return undefined
@@ -150,18 +151,4 @@ function largestShape({ settings, data }: Parts): BatchShape {
   const seq = settings.packing ? Math.max(longest, Math.min(settings.maxLength, all)) : longest
   const labelled = settings.packing ? batch * seq : batch * labels
   return { batch, seq, labelled }
-}
-
-/** What the kernel could give without swapping: free pages and caches, within a container's own limit. */
-async function freeMemory(): Promise<number> {
-  const info = await readFile('/proc/meminfo', 'utf8').catch(() => '')
-  const available = /^MemAvailable:\s+(\d+) kB/m.exec(info)?.[1]
-  const machine = available === undefined ? freemem() : Number(available) * 1024
-  const [limit, used] = await Promise.all(
-    ['memory.max', 'memory.current'].map(async (name) =>
-      Number(await readFile(`/sys/fs/cgroup/${name}`, 'utf8').catch(() => 'max')),
-    ),
-  )
-  const contained = (limit ?? Number.NaN) - (used ?? 0)
-  return Number.isFinite(contained) ? Math.min(machine, contained) : machine
 }
