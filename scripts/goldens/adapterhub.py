@@ -3,7 +3,8 @@
 usage: python scripts/goldens/adapterhub.py     (adapters 1.3.0 with its transformers 4.57, torch 2.15)
 Writes test/goldens/adapterhub/NAME/ as scripts/goldens/models.py does: a model folder, rows with a label, for bottlenecks the
 adapter's folder as AdapterHub saves it, golden.json, and golden.safetensors with logits, the gradients of the first step and
-every trained tensor after the last one. Adapters, all LayerNorms, pooler and classifier are trained (Houlsby et al. 2019).
+every trained tensor after the last one. Adapters, all LayerNorms, pooler and classifier are trained (Houlsby et al. 2019),
+but nothing below the lowest layer with an adapter where layers are left out.
 ModernBERT is unknown to the library: its two adapters a layer are hooked in here, after the sublayer, before the residual.
 """
 
@@ -86,7 +87,8 @@ def write_case(folder, method, config, setting):
     enlarge(model)
     model.save_pretrained(folder / "model")
     if method in ("houlsby", "pfeiffer", "parallel"):
-        wants = lambda name: ".adapters." in name or norms(name) or above(name)
+        dropped = ("bert.embeddings.", *(f"bert.encoder.layer.{i}." for i in setting.leave_out)) if setting.leave_out else ()
+        wants = lambda name: ".adapters." in name or (norms(name) and not name.startswith(dropped)) or above(name)
         if config.model_type == "modernbert":
             hook_modernbert(model)
         else:

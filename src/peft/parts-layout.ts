@@ -10,6 +10,7 @@ import {
   type BottleneckConfig,
   type BottleneckMethod,
   type BottleneckSite,
+  type Bottlenecks,
   bottleneckShapes,
   placeBottlenecks,
 } from './bottleneck.ts'
@@ -25,7 +26,8 @@ export type PartsLayout = Pick<AdapterLayout, 'sites' | 'tensors' | 'tokens' | '
 
 /**
  * What a method trains on a model: bottlenecks with all LayerNorms, every bias, every LayerNorm, or nothing of the body;
- * and everything above the last layer.
+ * and everything above the last layer. Where the lowest layers are left without bottlenecks (AdapterDrop, arXiv
+ * 2010.11918), nothing at all is trained in them, so that no gradient need go there.
  * @param bottleneck settings of `houlsby`, `pfeiffer` and `parallel`
  * @throws LowrankError `unsupported` for a model without anything to train; `config` as `placeBottlenecks`
  */
@@ -36,8 +38,11 @@ export function layoutParts(
 ): PartsLayout {
   const bottlenecks = bottleneck && placeBottlenecks(sublayers, bottleneck)
   const norms = isBottleneck(method) || method === 'ln-tuning'
-  const trains = ({ isAbove, kind }: ModuleInfo, parameter: string): boolean =>
-    isAbove === true || (norms && kind === 'norm') || (method === 'bitfit' && parameter === 'bias')
+  const frozen = new Set(bottlenecks ? belowBottlenecks(modules, bottlenecks) : [])
+  const trains = (module: ModuleInfo, parameter: string): boolean =>
+    module.isAbove === true ||
+    (norms && module.kind === 'norm' && !frozen.has(module)) ||
+    (method === 'bitfit' && parameter === 'bias')
   const tensors = modules.flatMap((module) =>
     module.parameters
       .filter(({ name }) => trains(module, name) && !(module.tiedTo !== undefined && name === 'weight'))
@@ -47,6 +52,17 @@ export function layoutParts(
   if (tensors.length + made.length === 0)
     throw new LowrankError('unsupported', `method ${method} finds nothing to train in this model`, { field: 'method' })
   return { sites: [], tokens: [], tensors: [...made, ...tensors], bottlenecks }
+}
+
+/** Modules before the lowest layer with a bottleneck, where some are left out below it. */
+function belowBottlenecks(modules: readonly ModuleInfo[], { sites, config }: Bottlenecks): readonly ModuleInfo[] {
+  const lowest = Math.min(...sites.map(({ layer }) => layer))
+  if (config.leaveOut.every((layer) => layer > lowest)) return []
+  const layerOf = (path: string): number => Number(/\.(\d+)(?:\.|$)/.exec(path)?.[1] ?? -1)
+  return modules.slice(
+    0,
+    modules.findIndex(({ path }) => layerOf(path) === lowest),
+  )
 }
 
 function ownTensor({ path }: ModuleInfo, { name, shape }: ModuleInfo['parameters'][number]): AdapterTensor {
