@@ -47,3 +47,6 @@ export const ALGEBRA = {
   /** What an error may lie above that of the singular value decomposition. */
   best: 1e-5,
 } as const
+
+/** Losses of a run whose frozen layers are computed once for each row, without padding, against one that computes them in each step. */
+export const FROZEN_PREFIX = 1e-5
