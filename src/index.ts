@@ -6,6 +6,7 @@
 export type { DataReport, RowPiece } from './data/data-report.ts'
 export type { Builder } from './graph/builder.ts'
 export type { Node } from './graph/types.ts'
+export type { Entity, LabelledWord } from './infer/answers.ts'
 export type { LoraModel, StepResult, Trainable } from './layers/lora-model.ts'
 export {
   type BatchOf,
@@ -28,6 +29,14 @@ export type {
 } from './run/algebra-types.ts'
 export { EMBEDDED } from './run/base-folder.ts'
 export { openChat } from './run/chat.ts'
+export {
+  type Classifier,
+  type ClassifyCall,
+  type ClassifyResult,
+  classify,
+  type OpenClassifierOptions,
+  openClassifier,
+} from './run/classify.ts'
 export { combine } from './run/combine.ts'
 export { convert } from './run/convert.ts'
 export { diff } from './run/diff.ts'
@@ -61,3 +70,4 @@ export type {
 } from './run/types.ts'
 export { type ErrorCode, isLowrankError, LowrankError } from './support/errors.ts'
 export { f32, type HostTensor, i64 } from './tensor/host-tensor.ts'
+  TextRow,

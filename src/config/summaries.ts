@@ -7,6 +7,7 @@ export const summaries = {
   generate: 'Continue a prompt.',
   chat: 'Talk with a model; streams, and works with piped input too.',
   merge: 'Fold an adapter into its base: a plain Hugging Face model folder.',
+  classify: 'Tell the labels of texts, with probabilities.',
   combine: 'Bring several weighted adapters together into one.',
   extract: 'Take what fine-tuning changed in a model as a LoRA of the model before.',
   truncate: 'Cut an adapter to a smaller rank, as well as that rank allows.',

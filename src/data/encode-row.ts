@@ -64,11 +64,14 @@ export function encodeMasked(row: Row, settings: EncodeSettings): Encoded {
   return encoded
 }
 
-function limitOf({ maxLength, modelMaxLength = maxLength }: EncodeSettings): number {
+export function limitOf({
+  maxLength,
+  modelMaxLength = maxLength,
+}: Pick<EncodeSettings, 'maxLength' | 'modelMaxLength'>): number {
   return Math.min(maxLength, modelMaxLength)
 }
 
-function tokenNamed(id: number, tokenizer: Tokenizer | undefined): string {
+export function tokenNamed(id: number, tokenizer: Tokenizer | undefined): string {
   return `${JSON.stringify(tokenizer?.tokenOf(id))}, a token of ${tokenizer?.file},`
 }
 
@@ -179,7 +182,10 @@ function takeIds(row: Row, settings: EncodeSettings): Encoded {
 }
 
 /** Ids that a row brings along are never cut. */
-function checkGiven(ids: readonly number[], settings: EncodeSettings): void {
+export function checkGiven(
+  ids: readonly number[],
+  settings: Pick<EncodeSettings, 'vocabSize' | 'modelMaxLength'>,
+): void {
   checkIds(ids, settings.vocabSize, (at) => `input_ids[${at}]`)
   const limit = settings.modelMaxLength
   if (limit !== undefined && ids.length > limit)
@@ -192,7 +198,7 @@ function checkGiven(ids: readonly number[], settings: EncodeSettings): void {
     )
 }
 
-function checkIds(ids: readonly number[], vocabSize: number, name: (at: number) => string): void {
+export function checkIds(ids: readonly number[], vocabSize: number, name: (at: number) => string): void {
   const wrong = ids.findIndex((id) => id < 0 || id >= vocabSize)
   if (wrong < 0) return
   throw new LowrankError('data', `${name(wrong)} is ${ids[wrong]}: not in the model's vocabulary of ${vocabSize}`, {

@@ -9,7 +9,7 @@ import { NO_LABEL } from './example.ts'
 import { type LabelValue, labelValue } from './label-table.ts'
 import type { RowFormat } from './row-format.ts'
 
-type Row = Readonly<Record<string, unknown>>
+export type Row = Readonly<Record<string, unknown>>
 
 /** Formats whose rows carry labels. */
 export type LabelFormat = 'classification' | 'pair-classification' | 'labelled-ids' | 'token-classification'
@@ -56,13 +56,13 @@ export function encodeLabelRow(row: Row, format: LabelFormat, settings: LabelRow
   }
   const tokenizer = needed(settings.tokenizer, format)
   if (format === 'token-classification') return encodeWords(row, tokenizer, settings)
-  const pair = format === 'pair-classification' ? filled(row, 'text_pair') : undefined
-  const text = pair === undefined ? textOf(row, 'text') : filled(row, 'text')
+  const pair = format === 'pair-classification' ? textOfPair(row, 'text_pair') : undefined
+  const text = pair === undefined ? textOf(row, 'text') : textOfPair(row, 'text')
   const { ids, types, cut } = tokenizer.encodeFramed(text, pair, settings.limit)
   return { ...ofWhole({ ids, cut }, row), ...typesFor(types, settings) }
 }
 
-function needed(tokenizer: Tokenizer | undefined, format: string): Tokenizer {
+export function needed(tokenizer: Tokenizer | undefined, format: string): Tokenizer {
   if (tokenizer) return tokenizer
   throw new LowrankError('data', `${format} rows need a tokenizer`, { suggestion: 'name one with --tokenizer' })
 }
@@ -73,33 +73,52 @@ function ofWhole({ ids, cut }: { ids: number[]; cut: boolean }, row: Row): Label
   return { ids, cut, labels: ids.map((_, at) => (at === 0 ? label : undefined)) }
 }
 
-function typesFor(types: number[], { tokenTypes }: LabelRowSettings): Pick<LabelRow, 'types'> {
+export function typesFor(
+  types: number[],
+  { tokenTypes }: Pick<LabelRowSettings, 'tokenTypes'>,
+): Pick<LabelRow, 'types'> {
   return types.some((type) => type > 0 && type < tokenTypes) ? { types } : {}
 }
 
-/** Each word is tokenized by itself, and its first piece carries its label. */
+/** The label of each word stands at its first piece. */
 function encodeWords(row: Row, tokenizer: Tokenizer, settings: LabelRowSettings): LabelRow {
-  const words = row.tokens
-  const labels = row.labels
+  const { tokens: words, labels } = row
+  const { ids, types, cut, firsts } = encodePieces(words, tokenizer, settings.limit)
+  if (!Array.isArray(labels) || labels.length !== firsts.length) {
+    const has = Array.isArray(labels) ? `has ${labels.length} entries` : 'is not a list'
+    throw new LowrankError('data', `labels ${has}, tokens has ${firsts.length}`, { field: 'labels' })
+  }
+  const given = labels.map((label, i) => (noLabel(label) ? undefined : labelValue(label, `labels[${i}]`)))
+  const byPlace = new Map(firsts.map((at, i) => [at, given[i]]))
+  return { ids, cut, labels: ids.map((_, at) => byPlace.get(at)), ...typesFor(types, settings) }
+}
+
+/** A text that comes in words. */
+export interface Pieces {
+  readonly ids: number[]
+  readonly types: number[]
+  readonly cut: boolean
+  /** Where the first piece of each word stands; undefined for words that were cut off or have no piece. */
+  readonly firsts: (number | undefined)[]
+}
+
+/** Each word is tokenized by itself. @throws LowrankError `data` */
+export function encodePieces(words: unknown, tokenizer: Tokenizer, limit: number): Pieces {
   if (!Array.isArray(words) || words.length === 0)
     throw new LowrankError('data', 'tokens is not a list of words', { field: 'tokens' })
-  if (!Array.isArray(labels) || labels.length !== words.length) {
-    const has = Array.isArray(labels) ? `has ${labels.length} entries` : 'is not a list'
-    throw new LowrankError('data', `labels ${has}, tokens has ${words.length}`, { field: 'labels' })
-  }
   const pieces = words.map((word: unknown, at) => {
     if (typeof word !== 'string') throw new LowrankError('data', `tokens[${at}] is not a word`, { field: 'tokens' })
     return tokenizer.encodeWord(word)
   })
-  const given = pieces.flatMap((ids, at) =>
-    ids.map((_, i) =>
-      i === 0 ? (noLabel(labels[at]) ? undefined : labelValue(labels[at], `labels[${at}]`)) : undefined,
-    ),
-  )
-  const { ids, types, cut, start } = tokenizer.frame(pieces.flat(), undefined, settings.limit)
-  const around = tokenizer.frame([], undefined, settings.limit).ids.length
-  const kept = given.slice(0, ids.length - around)
-  return { ids, cut, labels: ids.map((_, at) => kept[at - start]), ...typesFor(types, settings) }
+  const { ids, types, cut, start } = tokenizer.frame(pieces.flat(), undefined, limit)
+  const end = start + ids.length - tokenizer.frame([], undefined, limit).ids.length
+  let next = start
+  const firsts = pieces.map(({ length }) => {
+    const at = next
+    next += length
+    return length > 0 && at < end ? at : undefined
+  })
+  return { ids, types, cut, firsts }
 }
 
 const noLabel = (value: unknown): boolean => value === NO_LABEL
@@ -141,21 +160,21 @@ function unfit(format: RowFormat, why: string, suggestion: string): LowrankError
   return new LowrankError('data', `${why}, so it cannot learn from ${format} rows`, { field: 'task', suggestion })
 }
 
-function textOf(row: Row, field: string): string {
+export function textOf(row: Row, field: string): string {
   const value = row[field]
   if (typeof value === 'string') return value
   throw new LowrankError('data', `${field} is ${JSON.stringify(value) ?? 'missing'}, not a string`, { field })
 }
 
 /** One text of a pair. */
-function filled(row: Row, field: string): string {
+export function textOfPair(row: Row, field: string): string {
   const value = row[field]
   if (typeof value === 'string' && value !== '') return value
   const what = value === undefined || value === null || value === '' ? 'missing' : JSON.stringify(value).slice(0, 60)
   throw new LowrankError('data', `${field} is ${what}: a pair has two texts`, { field })
 }
 
-function wholeNumbers(row: Row, field: string): number[] {
+export function wholeNumbers(row: Row, field: string): number[] {
   const value = row[field]
   if (!Array.isArray(value) || value.length === 0)
     throw new LowrankError('data', `${field} is not a list of at least one integer`, { field })

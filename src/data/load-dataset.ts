@@ -129,7 +129,10 @@ function readOptions({ maxRowBytes, columns = {} }: LoadDatasetOptions): ReadRow
 }
 
 /** The row with its fields under the names that rows have. @throws LowrankError `data` for a column that is not there */
-function renamed(row: Record<string, unknown>, columns: Readonly<Record<string, string>>): Record<string, unknown> {
+export function renamed(
+  row: Record<string, unknown>,
+  columns: Readonly<Record<string, string>>,
+): Record<string, unknown> {
   const moved = new Set(Object.values(columns))
   const rest = Object.entries(row).filter(([name]) => !moved.has(name))
   const fields = Object.entries(columns).map(([field, column]): [string, unknown] => {

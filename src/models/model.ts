@@ -9,7 +9,7 @@ import type { Node } from '../graph/types.ts'
 import { newBuilder } from '../ops/index.ts'
 import { LowrankError } from '../support/errors.ts'
 import type { ModuleInfo, Sublayer } from './modules.ts'
-import { createNet, type Head, type Net } from './net.ts'
+import { createNet, type Head, type Layer, type Net } from './net.ts'
 
 /** What every family's config says, whatever its own names for it. */
 export interface CommonConfig {
@@ -102,11 +102,16 @@ export function describe(
   }
   const sublayers: Sublayer[] = []
   const onSublayer = (sublayer: Sublayer): number => sublayers.push(sublayer)
-  const net = createNet(g, inputs, { base: (name, shape) => g.weight(name, shape), onModule, onSublayer })
+  const offGrid = new Set<string>()
+  const adapt = ({ site }: Layer, x: Node): undefined => {
+    if (x.type.shape[0] !== 'batch') offGrid.add(site.path)
+  }
+  const net = createNet(g, inputs, { base: (name, shape) => g.weight(name, shape), onModule, onSublayer, adapt })
   const states = hidden(net, grid('ids'))
   isAbove = true
   logits(net, states)
-  return { modules: [...modules.values()], sublayers, reads: feedsBelow(states) }
+  const found = [...modules.values()].map((one) => (offGrid.has(one.path) ? { ...one, isOffGrid: true } : one))
+  return { modules: found, sublayers, reads: feedsBelow(states) }
 }
 
 function feedsBelow(output: Node): Set<FeedName> {

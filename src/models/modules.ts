@@ -30,6 +30,8 @@ export interface ModuleInfo {
   readonly isTaskHead?: boolean
   /** Stands above the last hidden state: poolers and heads. */
   readonly isAbove?: boolean
+  /** Does not work on `[batch, seq, …]`: relative positions, which a batch shares, and norms of single heads. */
+  readonly isOffGrid?: boolean
   /** The layer `get_input_embeddings` names. */
   readonly isInputEmbedding?: boolean
   /** Path of the module whose weight this one shares (a tied head). */

@@ -27,7 +27,10 @@ export interface Layer {
 
 /** What a run plugs into a net. */
 export interface Wiring {
-  /** A tensor of the base by its Hugging Face name, frozen or trained; `sharedWith` is the tensor a tied head borrows. */
+  /**
+   * A tensor of the base by its Hugging Face name, frozen or trained; `sharedWith` is the tensor a tied head borrows. A
+   * vector may be one a row of the batch, `f32[batch, 1, width]`, where what it meets is `f32[batch, seq, width]`.
+   */
   base(name: string, shape: readonly number[], sharedWith?: string): Node
   /** Called for every layer an adapter can sit at; the default is `layer.apply(x)`. */
   adapt?(layer: Layer, x: Node): Node | undefined
@@ -197,7 +200,8 @@ export function createNet(g: Builder, inputs: NetInputs, wiring: Wiring): Net {
     const path = join(g.scope, name)
     const width = Number(x.type.shape.at(-1))
     const parameters = [{ name: 'weight', shape: [width] }, ...(withBias ? [{ name: 'bias', shape: [width] }] : [])]
-    wiring.onModule?.({ path, kind: 'norm', parameters, freshWeight })
+    const isOffGrid = x.type.shape.length !== 3 || x.type.shape[0] !== inputs.positions.type.shape[0]
+    wiring.onModule?.({ path, kind: 'norm', parameters, freshWeight, ...(isOffGrid ? { isOffGrid } : {}) })
     return {
       weight: wiring.base(`${path}.weight`, [width]),
       bias: withBias ? wiring.base(`${path}.bias`, [width]) : undefined,
@@ -285,13 +289,16 @@ export function createNet(g: Builder, inputs: NetInputs, wiring: Wiring): Net {
     rmsNorm: (name, x, eps, { plusOne = false } = {}) =>
       g.scoped(name, () => {
         const { weight } = norm('', x, false, plusOne ? 0 : 1)
-        return g.rmsNorm(x, plusOne ? g.add(weight, 1) : weight, { eps })
+        const factor = plusOne ? g.add(weight, 1) : weight
+        return isByRow(factor) ? g.mul(g.rmsNorm(x, flat(x, 1), { eps }), factor) : g.rmsNorm(x, factor, { eps })
       }),
     layerNorm: (name, x, eps, { affine = true, bias: withBias = true } = {}) =>
       g.scoped(name, () => {
         if (!affine) return g.layerNorm(x, flat(x, 1), flat(x, 0), { eps })
         const { weight, bias } = norm('', x, withBias)
-        return g.layerNorm(x, weight, bias ?? flat(x, 0), { eps })
+        if (!isByRow(weight) && !(bias && isByRow(bias))) return g.layerNorm(x, weight, bias ?? flat(x, 0), { eps })
+        const scaled = g.mul(g.layerNorm(x, flat(x, 1), flat(x, 0), { eps }), weight)
+        return bias ? g.add(scaled, bias) : scaled
       }),
     splitHeads(x, heads) {
       const [b = 1, s = 1, width = 1] = x.type.shape
@@ -328,6 +335,9 @@ export function createNet(g: Builder, inputs: NetInputs, wiring: Wiring): Net {
     },
   }
 }
+
+/** Whether a norm's weight is one a row, `f32[batch, 1, width]`. */
+const isByRow = (weight: Node): boolean => weight.type.shape.length > 1
 
 /** Whether `x` begins with the extents of `keys`. */
 export function leads(keys: Node, x: Node): boolean {

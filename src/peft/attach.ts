@@ -22,7 +22,12 @@ export interface Attached {
   readonly layout: AttachedLayout
   /** The graph's node for a trained tensor. */
   parameter(tensor: AdapterTensor): Node
-  /** Share of each batch row, `f32[batch]`; only for adapters that replace nothing of the base. */
+  /** What a layer reads in place of a trained tensor of the base that it knows as `name` (mixout). */
+  mix?(name: string, tensor: AdapterTensor, node: Node): Node
+  /**
+   * Share of each batch row, `f32[batch]`. Of the base such an adapter replaces nothing but vectors of the body (norms,
+   * biases), for rows whose share is above 0.
+   */
   readonly rowWeight?: Node | undefined
   /** 1 where its updates act, 0 elsewhere; for layouts with an `invocation`. */
   readonly active?: ByToken | undefined
@@ -58,12 +63,17 @@ export function attach(
   const bound = attached.map((adapter) => bind(adapter))
   return {
     base(name, shape, sharedWith) {
+      const base = (): Node => frozen(sharedWith ?? name, shape)
+      let chosen: Node | undefined
       for (const { replaced, adapter } of bound) {
         const follows = adapter.followsTies || adapter.layout.tiesHeads
         const tensor = replaced.get(name) ?? (follows && sharedWith ? replaced.get(sharedWith) : undefined)
-        if (tensor) return adapter.parameter(tensor)
+        if (!tensor) continue
+        const own = adapter.parameter(tensor)
+        if (!adapter.rowWeight) return adapter.mix?.(name, tensor, own) ?? own
+        chosen = byRow(g, adapter.rowWeight, own, chosen ?? base())
       }
-      return frozen(sharedWith ?? name, shape)
+      return chosen ?? base()
     },
     adapt(layer, x) {
       const here = bound.filter(({ touches }) => touches.has(layer.site.path))
@@ -74,6 +84,12 @@ export function attach(
       return bound.reduce((out, one) => adaptSublayer(g, one, sublayer, { ...meeting, out }), meeting.out)
     },
   }
+}
+
+/** `own` for rows with a share, else `other`: `f32[width]` each → `f32[batch, 1, width]`. */
+function byRow(g: Builder, share: Node, own: Node, other: Node): Node {
+  const rows = g.reshape(share, { shape: [share.type.shape[0] ?? 1, 1, 1] })
+  return g.select(g.less(0, rows), own, other)
 }
 
 interface Bound {

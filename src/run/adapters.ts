@@ -114,7 +114,7 @@ export async function adapterFolder(path: string, options: BaseOptions = {}): Pr
 /** Adapters always have an owner. */
 const HUB_ID = /^[\w][\w.-]*\/[\w][\w.-]*$/
 
-function checkNames(specs: readonly AdapterSpec[]): void {
+export function checkNames(specs: readonly AdapterSpec[]): void {
   for (const [i, { name, path }] of specs.entries()) {
     const first = specs.findIndex((spec) => spec.name === name)
     if (first !== i)

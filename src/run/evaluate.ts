@@ -5,7 +5,6 @@ import { resolveOptions } from '../config/resolve.ts'
 import type { EvalOptions, EvalSettings } from '../config/verbs/index.ts'
 import type { Batch } from '../data/batch.ts'
 import { Batches } from '../data/batches.ts'
-import { dataFiles } from '../data/data-files.ts'
 import { type LoadedDataset, loadDataset, rowWarnings } from '../data/load-dataset.ts'
 import { maskingOf } from '../data/masking.ts'
 import type { Engine, Executable, WeightRef } from '../engine/engine.ts'
@@ -28,6 +27,7 @@ import { labelLosses } from '../train/evaluation.ts'
 import { batchFeeds, batchLosses } from '../train/loss-graph.ts'
 import { Measure } from '../train/measure.ts'
 import { objectiveOf } from '../train/objectives.ts'
+import { evaluationFiles } from './evaluation-files.ts'
 import { headFacts } from './head-facts.ts'
 import { type OpenForUse, openEngineFor, openForUse } from './open-for-use.ts'
 import { rowColumnNames } from './row-columns.ts'
@@ -81,7 +81,7 @@ export async function evaluate(options: EvalOptions & Watched): Promise<EvalResu
 }
 
 /** @throws LowrankError `missing` for a head whose weights neither the base nor an adapter has, `usage` for no head at all */
-function checkHead({ base, adapters }: Pick<OpenForUse, 'base' | 'adapters'>): void {
+export function checkHead({ base, adapters }: Pick<OpenForUse, 'base' | 'adapters'>): void {
   objectiveOf(base.model)
   const brought = new Set(adapters.flatMap(({ layout }) => layout.tensors.map(({ module }) => module)))
   const missing = base.fresh.filter(({ path }) => !brought.has(path)).map(({ path }) => path)
@@ -140,16 +140,6 @@ async function loadRows(
     head: { ...headFacts(base, settings.task, base.model.spec), stands: true },
     signal,
   })
-}
-
-/** A file as it is; of a folder the rows kept furthest from training: test, else valid, else train. */
-async function evaluationFiles(paths: readonly string[]): Promise<string[]> {
-  const files: string[] = []
-  for (const path of paths) {
-    const { test, valid, train } = await dataFiles([path])
-    files.push(...([test, valid, train].find((part) => part.length > 0) ?? []))
-  }
-  return files
 }
 
 async function measure(

@@ -140,6 +140,20 @@ export interface EvalResult {
   losses?: number[]
 }
 
+/** A row that a model is asked about, as data files have it. Other fields are left alone. */
+export interface TextRow {
+  readonly text?: string | undefined
+  /** The second of a pair of texts. */
+  readonly text_pair?: string | undefined
+  /** Words of a token classifier, instead of a text. */
+  readonly tokens?: readonly string[] | undefined
+  readonly input_ids?: readonly number[] | undefined
+  readonly token_type_ids?: readonly number[] | undefined
+  /** Name of the adapter that answers it. */
+  readonly adapter?: string | undefined
+  readonly [field: string]: unknown
+}
+
 export type GenerateEvent = { type: 'token'; text: string } | NoticeEvent | ProgressEvent
 
 export interface GenerateResult {

@@ -35,7 +35,7 @@ describe('help', () => {
 describe('wrong usage', () => {
   it.each([
     [['trian'], /^lowrank: "trian" is no verb of lowrank .*\n {2}did you mean train\?\n$/],
-    [['classify'], /^lowrank: classify comes in a later version of lowrank\n$/],
+    [['serve'], /^lowrank: serve comes in a later version of lowrank\n$/],
     [['--json', 'train'], /the verb comes first: lowrank VERB --json/],
     [['train', '--rnak', '8'], /^lowrank: --rnak is no option of train\n {2}did you mean --rank\?\n$/],
     [

@@ -14,6 +14,7 @@ const faces: { [V in VerbName]: () => Promise<VerbFace<V>> } = {
   generate: async () => (await import('./generate.ts')).generateFace,
   chat: async () => (await import('./chat.ts')).chatFace,
   merge: async () => (await import('./merge.ts')).mergeFace,
+  classify: async () => (await import('./classify.ts')).classifyFace,
   combine: async () => (await import('./combine.ts')).combineFace,
   extract: async () => (await import('./extract.ts')).extractFace,
   truncate: async () => (await import('./truncate.ts')).truncateFace,

@@ -6,7 +6,7 @@ import { combineVerb, diffVerb, extractVerb, factorizeVerb, truncateVerb } from 
 import { convertVerb } from './convert.ts'
 import { benchVerb, doctorVerb, inspectVerb, quickstartVerb, schemaVerb } from './tools.ts'
 import { trainVerb } from './train.ts'
-import { chatVerb, evalVerb, generateVerb, mergeVerb } from './use.ts'
+import { chatVerb, classifyVerb, evalVerb, generateVerb, mergeVerb } from './use.ts'
 
 export const verbs = {
   quickstart: quickstartVerb,
@@ -16,6 +16,7 @@ export const verbs = {
   chat: chatVerb,
   merge: mergeVerb,
   combine: combineVerb,
+  classify: classifyVerb,
   extract: extractVerb,
   truncate: truncateVerb,
   diff: diffVerb,
@@ -41,6 +42,7 @@ export type GenerateOptions = InputOf<'generate'>
 export type ChatOptions = InputOf<'chat'>
 export type MergeOptions = InputOf<'merge'>
 export type CombineOptions = InputOf<'combine'>
+export type ClassifyOptions = InputOf<'classify'>
 export type ExtractOptions = InputOf<'extract'>
 export type TruncateOptions = InputOf<'truncate'>
 export type DiffOptions = InputOf<'diff'>

@@ -1,4 +1,4 @@
-/** @file Options of the verbs that use a model: eval, generate, chat, merge. Must not know how they work. */
+/** @file Options of the verbs that use a model: eval, generate, chat, classify, embed, merge. Must not know how they work. */
 
 import { boolean, freeText, integer, integers, option, text } from '../option.ts'
 import { dataOption, rowOptions } from '../options/data.ts'
@@ -91,6 +91,55 @@ export const chatVerb = verb(
     rules: [needsModel('chat')],
     notes:
       'A line is a turn; end a line with \\ to go on in the next. Ctrl-C stops the answer, a second one ends the chat.',
+  },
+)
+
+/** What classify and embed read. */
+const askedRows = {
+  text: option('Rows', freeText('TEXT').optional(), 'The text.'),
+  textPair: option('Rows', freeText('TEXT').optional(), 'The second text, where the model reads pairs.'),
+  data: { ...dataOption, group: 'Rows', schema: dataOption.schema.optional() },
+  columns: { ...rowOptions.columns, group: 'Rows' },
+  maxLength: { ...rowOptions.maxLength, group: 'Rows' },
+  batchSize: option('Rows', integer(1).default(32), 'Rows in one forward pass; those of like length go together.', {
+    unit: 'rows',
+  }),
+}
+
+/** `--text-pair` says nothing without `--text`. */
+const pairNeedsText: Parameters<typeof verb>[2]['rules'] = [
+  ({ values }) =>
+    values.textPair !== undefined && values.text === undefined
+      ? { field: 'text-pair', message: '{textPair} is the second of two texts: give the first as {text}' }
+      : undefined,
+]
+
+const needsRows = (name: string) =>
+  needs(['text', 'data'], `${name} needs {text}, or {data}: files with a text in each row`)
+
+const ADAPTERS_BY_ROW =
+  'Of several adapters, named name=PATH, each row says its own: "adapter": "name". Rows may have a label; it is left alone.'
+
+export const classifyVerb = verb(
+  'classify',
+  {
+    ...modelAndAdapters,
+    ...askedRows,
+    topK: option('Output', integer(1).optional(), 'Labels of a row, the likeliest.', { defaultText: 'all' }),
+    ...engineOptions,
+    dtype: dtypeOption,
+  },
+  {
+    examples: [
+      {
+        command: "lowrank classify --adapter runs/mine --text 'What a day'",
+        does: 'the labels of a text, each with its probability',
+      },
+      { command: 'lowrank classify --adapter runs/mine --data rows.csv --json', does: 'of every row of a file' },
+    ],
+    exclusive: [['text', 'data']],
+    rules: [needsModel('classify'), ...(pairNeedsText ?? []), needsRows('classify')],
+    notes: ADAPTERS_BY_ROW,
   },
 )
 
