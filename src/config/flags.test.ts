@@ -128,9 +128,16 @@ describe('flags', () => {
     [['--epochs', '1', '--steps', '9'], '--epochs has no meaning with --steps 9: leave one out'],
     [['--method', 'full', '--rank', '4'], '--rank has no meaning with --method full: leave one out'],
     [['--resume'], '--resume continues the run in --output: name its folder'],
-    [['--optimizer', 'bertadam'], '--optimizer bertadam comes in a later version of lowrank; this one has adamw, sgd'],
-    [['--mixout', '0.9'], '--mixout comes in a later version of lowrank'],
-    [['--no-decay', 'bias'], '--no-decay comes in a later version of lowrank'],
+    [['--mixout', '0.9'], '--mixout has no meaning with --method lora: leave one out'],
+    [
+      ['--method', 'bitfit', '--reinit-layers', '2'],
+      '--reinit-layers has no meaning with --method bitfit: leave one out',
+    ],
+    [['--method', 'full', '--mixout-mask', 'column'], '--mixout-mask has no meaning with --mixout 0: leave one out'],
+    [['--method', 'full', '--mixout', '1'], '--mixout expects a number (0 or more and below 1), got 1'],
+    [['--no-decay', 'bias,norms'], '--no-decay expects any of bias, norm, head, embedding, got ["bias","norms"]'],
+    [['--eval-every', '1.5'], '--eval-every is a whole number of steps, or a share of them below 1'],
+    [['--recipe', 'few-samples'], '--recipe expects few-sample, got "few-samples"'],
     [['--temperature', '1'], '--temperature is no option of train (it is one of generate, chat)'],
     [['extra'], 'train has no use for "extra"'],
   ])('refuses %j', (line, message) => {
@@ -184,7 +191,12 @@ describe('run file', () => {
     ['rank: 8\nrank: 9', 'run.yaml is not valid YAML: an option is given twice', 'run.yaml:2', undefined],
     ['batch-size: 8\nbatchSize: 9', 'batchSize is given twice (also as batch-size)', 'run.yaml:2', undefined],
     ['- a', 'run.yaml must hold options, one a line, as "rank: 8"', 'run.yaml:1', undefined],
-    ['model: m\ndata: d\nlayerDecay: 0.9', 'layerDecay comes in a later version of lowrank', 'run.yaml:3', undefined],
+    [
+      'model: m\ndata: d\nlayerDecay: 2',
+      'layerDecay expects a number (above 0 and at most 1), got 2',
+      'run.yaml:3',
+      undefined,
+    ],
     ['model: m\ndata: d\nalpha:', 'alpha expects a number (above 0), got null', 'run.yaml:3', undefined],
   ])('refuses %j', (text, message, file, suggestion) => {
     expect(complaint(() => read('train', [], text))).toMatchObject({ message, file, suggestion, code: 'usage' })

@@ -4,8 +4,8 @@
  */
 import { LowrankError } from '../support/errors.ts'
 import { nearest } from '../support/nearest.ts'
-import { laterOptions } from './later.ts'
 import { camel, kebab, optionFacts } from './option.ts'
+import { recipeValues } from './recipes.ts'
 import type { VerbName } from './summaries.ts'
 import { type Conflict, isSet, type Source, type VerbSpec } from './verb.ts'
 import { type InputOf, type OutputOf, verbs } from './verbs/index.ts'
@@ -48,8 +48,9 @@ export function resolveOptions<V extends VerbName>(verb: V, input: InputOf<V>): 
 }
 
 /** Checks settings from any source: values, then options that exclude, silence or need each other. */
-export function resolveSettings<V extends VerbName>(verb: V, settings: Settings, face: Face = 'flags'): Resolution<V> {
+export function resolveSettings<V extends VerbName>(verb: V, said: Settings, face: Face = 'flags'): Resolution<V> {
   const spec: VerbSpec = verbs[verb]
+  const settings = withRecipe(spec, said)
   for (const [name, setting] of Object.entries(settings))
     if (!Object.hasOwn(spec.options, name)) throw unknownOption(spec, name, setting)
   let counting = dropExcluded(spec, settings, face)
@@ -63,23 +64,34 @@ export function resolveSettings<V extends VerbName>(verb: V, settings: Settings,
     const conflict = rule({ values, source: (name) => counting[name]?.source ?? 'default' })
     if (conflict !== undefined) throw conflictError(conflict, counting, face)
   }
-  const given = Object.fromEntries(Object.entries(counting).map(([name, { value }]) => [name, value]))
+  const own = Object.entries(counting).filter(([, { source }]) => source !== 'recipe')
+  const given = Object.fromEntries(own.map(([name, { value }]) => [name, value]))
   // The one cast: the schema of this very verb has just accepted these values.
   return { values: values as OutputOf<V>, given: given as InputOf<V> }
 }
 
-/** A word that the verb does not know: reserved for later, another verb's, or misspelt. */
+/** Settings with what their recipe sets besides. */
+function withRecipe({ options }: VerbSpec, settings: Settings): Settings {
+  if (!Object.hasOwn(options, 'recipe')) return settings
+  const given = Object.fromEntries(Object.entries(settings).map(([name, { value }]) => [name, value]))
+  const set = Object.entries(recipeValues(given)).map(([name, value]): [string, Setting] => [
+    name,
+    { value, source: 'recipe', label: kebab(name) },
+  ])
+  return { ...Object.fromEntries(set), ...settings }
+}
+
+/** A word that the verb does not know: another verb's, or misspelt. `word` where the label says more. */
 export function unknownOption(
   spec: VerbSpec,
   name: string,
   { label, place }: Omit<Setting, 'value' | 'source'>,
+  word = label,
 ): LowrankError {
-  const whole = camel(name)
-  const plain = laterOptions.has(whole) ? whole : camel(name.replace(/^no-/, ''))
+  const plain = camel(name.replace(/^no-/, ''))
   const details = { file: place, field: kebab(plain) }
-  if (laterOptions.has(plain)) return new LowrankError('usage', `${label} comes in a later version of lowrank`, details)
   const like = (found: string): string =>
-    label.startsWith('--') ? `--${kebab(found)}` : label.includes('-') ? kebab(found) : found
+    word.startsWith('--') ? `--${kebab(found)}` : word.includes('-') ? kebab(found) : found
   const near = nearest(plain, Object.keys(spec.options))[0]
   const others = Object.values(verbs as Record<string, VerbSpec>).filter((other) => Object.hasOwn(other.options, plain))
   const elsewhere = others.length > 0 ? ` (it is one of ${others.map((other) => other.name).join(', ')})` : ''
@@ -155,9 +167,10 @@ function droppedSilenced(spec: VerbSpec, settings: Settings, values: Record<stri
   return dropped
 }
 
+const LOUDNESS: { readonly [S in Source]: number } = { default: 0, recipe: 1, file: 2, flag: 3 }
+
 function loudness(settings: Settings, name: string): number {
-  const source = settings[name]?.source
-  return source === 'flag' ? 2 : source === 'file' ? 1 : 0
+  return LOUDNESS[settings[name]?.source ?? 'default']
 }
 
 function conflictError(conflict: Conflict, settings: Settings, face: Face): LowrankError {

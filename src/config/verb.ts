@@ -13,7 +13,7 @@ export interface Example {
 }
 
 /** Where a value came from; a later one wins over an earlier one. */
-export type Source = 'default' | 'file' | 'flag'
+export type Source = 'default' | 'recipe' | 'file' | 'flag'
 
 export interface Conflict {
   field: string

@@ -18,7 +18,7 @@ import {
 } from '../train/checkpoint.ts'
 import { type LoopSettings, trainLoop } from '../train/loop.ts'
 import type { PrefixRows } from '../train/prefix-rows.ts'
-import { warmupSteps } from '../train/schedules.ts'
+import { everySteps, warmupSteps } from '../train/schedules.ts'
 import type { TrainSession } from '../train/session.ts'
 import { baseFolder } from './base-folder.ts'
 import { eventsOf } from './events.ts'
@@ -26,6 +26,7 @@ import { refuseInputs } from './keep-inputs.ts'
 import { openEngine } from './open-engine.ts'
 import { Evaluator } from './train/evaluator.ts'
 import { changed, eventOf, type Run, resumeEvent, startEvent, unchanged } from './train/events.ts'
+import { recipeNotes } from './train/few-sample.ts'
 import { finish } from './train/finish.ts'
 import { forgetFirstValues } from './train/first-values.ts'
 import { invocationNotes } from './train/invocation.ts'
@@ -66,7 +67,8 @@ export async function* train(options: TrainOptions & Stoppable): AsyncGenerator<
   if (settings.overwrite) await refuseInputs(output, inputsOf(settings, folder), 'run')
   const { subject, material } = await openRun(settings, effective.given, folder, signal)
   const activation = invocationNotes(subject.trained.layout.invocation, material.train)
-  const notes = [...activation, ...material.notes]
+  const recipe = recipeNotes(given, effective.settings, material.held !== undefined)
+  const notes = [...recipe, ...activation, ...material.notes]
   const runFolder = await RunFolder.open(output, {
     continues: effective.continues || settings.resume,
     overwrite: settings.overwrite,
@@ -247,7 +249,7 @@ function loopSettings(settings: TrainSettings, totalSteps: number): LoopSettings
     schedule,
     warmupSteps: warmupSteps(settings.warmup, totalSteps),
     logEvery,
-    evalEvery,
-    saveEvery,
+    evalEvery: everySteps(evalEvery, totalSteps),
+    saveEvery: everySteps(saveEvery, totalSteps),
   }
 }

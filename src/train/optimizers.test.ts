@@ -49,7 +49,7 @@ async function steps(name: OptimizerName): Promise<number[][]> {
   return seen
 }
 
-/** The formulas of torch's documentation and of PEFT's LoraFAOptimizer, number by number. */
+/** The formulas of torch's documentation, of transformers' AdamW without its correction, and of PEFT's LoraFAOptimizer, number by number. */
 const formulas: { readonly [K in OptimizerName]: () => number[][] } = {
   adamw() {
     const [p, m, v] = [[...START], [0, 0, 0], [0, 0, 0]]
@@ -59,6 +59,18 @@ const formulas: { readonly [K in OptimizerName]: () => number[][] } = {
         v[i] = 0.999 * (v[i] ?? 0) + 0.001 * g * g
         const [mHat, vHat] = [(m[i] ?? 0) / (1 - 0.9 ** (t + 1)), (v[i] ?? 0) / (1 - 0.999 ** (t + 1))]
         p[i] = (p[i] ?? 0) * (1 - RATE * DECAY) - (RATE * mHat) / (Math.sqrt(vHat) + 1e-8)
+        return p[i] ?? 0
+      }),
+    )
+  },
+  bertadam() {
+    const [p, m, v] = [[...START], [0, 0, 0], [0, 0, 0]]
+    return GRADIENTS.map((gradient) =>
+      gradient.map((g, i) => {
+        m[i] = 0.9 * (m[i] ?? 0) + 0.1 * g
+        v[i] = 0.999 * (v[i] ?? 0) + 0.001 * g * g
+        const moved = (p[i] ?? 0) - (RATE * (m[i] ?? 0)) / (Math.sqrt(v[i] ?? 0) + 1e-8)
+        p[i] = moved - RATE * DECAY * moved
         return p[i] ?? 0
       }),
     )

@@ -5,7 +5,7 @@
 import type { Builder, Operand } from '../graph/builder.ts'
 import type { Node } from '../graph/types.ts'
 
-export const OPTIMIZERS = ['adamw', 'sgd', 'lorafa'] as const
+export const OPTIMIZERS = ['adamw', 'bertadam', 'sgd', 'lorafa'] as const
 export type OptimizerName = (typeof OPTIMIZERS)[number]
 
 /** One group's step. */
@@ -50,6 +50,24 @@ const adamw: Optimizer = {
   },
 }
 
+/**
+ * BERTAdam: Adam whose moments are not corrected for their start at zero, so that its first steps are up to √10 times
+ * larger than they should be. As transformers' AdamW with `correct_bias=False` and ε 1e-8, which is what the code of arXiv
+ * 2006.05987 runs for `--use_bertadam`; decay comes after the step. BERT's own (google-research/bert, optimization.py) has
+ * ε 1e-6.
+ */
+const bertadam: Optimizer = {
+  moments: adamw.moments,
+  scalars: () => ({}),
+  update({ g, parameters, gradient, moments, rate, weightDecay }) {
+    const { m: oldM = gradient, v: oldV = gradient } = moments
+    const m = g.add(g.mul(oldM, BETA1), g.mul(gradient, 1 - BETA1))
+    const v = g.add(g.mul(oldV, BETA2), g.mul(g.mul(gradient, gradient), 1 - BETA2))
+    const moved = g.sub(parameters, g.mul(rate, g.div(m, g.add(g.sqrt(v), EPSILON))))
+    return { parameters: g.mul(moved, g.sub(1, g.mul(rate, weightDecay))), moments: { m, v } }
+  },
+}
+
 /** torch.optim.SGD without momentum; decay is added to the gradient. */
 const sgd: Optimizer = {
   moments: [],
@@ -78,4 +96,4 @@ const lorafa: Optimizer = {
   },
 }
 
-export const optimizers: { readonly [K in OptimizerName]: Optimizer } = { adamw, sgd, lorafa }
+export const optimizers: { readonly [K in OptimizerName]: Optimizer } = { adamw, bertadam, sgd, lorafa }

@@ -18,12 +18,16 @@ export interface ParameterGroup {
   /** Factor on the learning rate. */
   readonly rateFactor: number
   readonly decays: boolean
+  /** Pulled toward their first values, where the step's `priorDecay` says how hard. */
+  readonly pulls: boolean
 }
 
 /** What decides a tensor's group. */
 export interface GroupRule {
   rateFactor(tensor: AdapterTensor): number
   decays(tensor: AdapterTensor): boolean
+  /** @default false */
+  pulls(tensor: AdapterTensor): boolean
   /** Trained by no step, though the adapter has it. */
   holds(tensor: AdapterTensor): boolean
 }
@@ -33,13 +37,14 @@ export function groupParameters(tensors: readonly AdapterTensor[], rule?: Partia
   const groups = new Map<string, AdapterTensor[]>()
   for (const tensor of tensors) {
     if (!tensor.trained || tensor.sameAs || rule?.holds?.(tensor)) continue
-    const key = JSON.stringify([rule?.rateFactor?.(tensor) ?? 1, rule?.decays?.(tensor) ?? true])
+    const { rateFactor = () => 1, decays = () => true, pulls = () => false } = rule ?? {}
+    const key = JSON.stringify([rateFactor(tensor), decays(tensor), pulls(tensor)])
     groups.set(key, [...(groups.get(key) ?? []), tensor])
   }
   return [...groups].map(([key, members], i) => {
-    const [rateFactor, decays] = JSON.parse(key) as [number, boolean]
+    const [rateFactor, decays, pulls] = JSON.parse(key) as [number, boolean, boolean]
     const size = members.reduce((sum, t) => sum + sizeOf(t.shape), 0)
-    return { name: `parameters.${i}`, tensors: members, size, rateFactor, decays }
+    return { name: `parameters.${i}`, tensors: members, size, rateFactor, decays, pulls }
   })
 }
 

@@ -15,6 +15,12 @@ export function warmupSteps(warmup: number, totalSteps: number): number {
   return warmup < 1 ? Math.ceil(warmup * totalSteps) : Math.round(warmup)
 }
 
+/** Steps between things that happen every so many: a whole number as it is, a share below 1 of all steps rounded up. */
+export function everySteps(every: number, totalSteps: number): number {
+  // 0.1 · 70 is a little more than 7 in binary.
+  return every < 1 ? Math.ceil(every * totalSteps - 1e-9) : every
+}
+
 /** Factor on the learning rate at `step`, counted from 0. */
 export function scheduleFactor(schedule: ScheduleName, step: number, warmup: number, totalSteps: number): number {
   if (step < warmup) return step / Math.max(1, warmup)

@@ -17,8 +17,10 @@ import { invariant } from '../support/errors.ts'
 import { type HostTensor, sizeOf } from '../tensor/host-tensor.ts'
 import type { LoraFa } from './lora-fa.ts'
 import { batchFeeds, batchLosses, labelledStates, ROW_FEEDS } from './loss-graph.ts'
+import { type Mixout, mixed } from './mixout.ts'
 import { type OptimizerName, optimizers } from './optimizers.ts'
 import { type ParameterGroup, sliceGroups } from './parameter-groups.ts'
+import { pulled } from './prior.ts'
 
 /** What is trained on a model. */
 export interface Trained {
@@ -31,6 +33,8 @@ export interface Trained {
   readonly followsTies: boolean
   /** Tensors of the layout that no step changes, and what B's gradients are multiplied with. */
   readonly loraFa?: LoraFa | undefined
+  /** Takes the place of all dropout. */
+  readonly mixout?: Mixout | undefined
 }
 
 /** Weights that a training graph reads beside the base's: what LoRA-FA holds. */
@@ -46,6 +50,8 @@ const PROJECTION = 'projection:'
 export interface StepOptions {
   readonly optimizer: OptimizerName
   readonly weightDecay: number
+  /** Strength of the pull of `pulls` groups toward their first values. @default 0 */
+  readonly priorDecay?: number
   /** Gradients longer than this are scaled down to it; 0 leaves them. */
   readonly maxGradNorm: number
   /** Several micro-batches a step. */
@@ -154,8 +160,9 @@ function lossesIn(
 ): Forward & { logits?: Node; prefix?: FrozenPrefix | undefined } {
   const plain = newBuilder()
   const parameters = sliceGroups(plain, trained.groups)
-  const attached = attachedTo(plain, trained, parameters)
-  const found = batchLosses(plain, trained.model, [attached], { ...batchFeeds(plain, dropout), frozenDropout })
+  const attached = attachedTo(plain, trained, parameters, dropout)
+  const drops = dropout && !trained.mixout
+  const found = batchLosses(plain, trained.model, [attached], { ...batchFeeds(plain, drops), frozenDropout })
   const whole = graphOf([...Object.entries(found), ...parameters])
   const prefix = cutsPrefix ? findFrozenPrefix(whole, ROW_FEEDS) : undefined
   const rest = prefix ? abovePrefix(whole, prefix) : whole
@@ -179,15 +186,21 @@ function weighted(g: Builder, losses: Node): Node {
   return g.mul(g.sum(losses, { axes: [0] }), g.feed('lossWeight', { dtype: 'f32', shape: [] }))
 }
 
-function attachedTo(g: Builder, trained: Trained, nodes: ReadonlyMap<string, Node>): Attached {
+/** @param mixes whether mixout acts */
+function attachedTo(g: Builder, trained: Trained, nodes: ReadonlyMap<string, Node>, mixes = false): Attached {
   const parameter = (tensor: AdapterTensor): Node => {
     if (trained.loraFa?.held.has(tensor.id)) return g.weight(HELD + tensor.id, tensor.shape)
     const node = nodes.get(tensor.id)
     invariant(node, `${tensor.id} is in no group`)
     return node
   }
-  const { layout, dropout, followsTies } = trained
-  return { layout, dropout, followsTies, parameter }
+  const { layout, dropout, followsTies, mixout } = trained
+  const mix = mixes && mixout ? mixing(g, mixout) : undefined
+  return { layout, dropout, followsTies, parameter, ...(mix ? { mix } : {}) }
+}
+
+function mixing(g: Builder, mixout: Mixout): NonNullable<Attached['mix']> {
+  return (name, tensor, node) => mixed(g, mixout, name, tensor, node)
 }
 
 /**
@@ -282,7 +295,9 @@ function updateGroup(
   const scalars = Object.fromEntries(Object.keys(optimizer.scalars(1)).map((name) => [name, scalar(name)]))
   const rate = g.mul(scalar('rate'), group.rateFactor)
   const weightDecay = group.decays ? options.weightDecay : 0
-  const next = optimizer.update({ g, parameters: old, gradient, moments, rate, weightDecay, scalars })
+  const { priorDecay = 0 } = options
+  const parameters = group.pulls && priorDecay > 0 ? pulled(g, group, old, rate, priorDecay) : old
+  const next = optimizer.update({ g, parameters, gradient, moments, rate, weightDecay, scalars })
   const unless = (before: Node, after: Node): Node => (apply ? g.select(apply, after, before) : after)
   keep(group.name, unless(old, next.parameters))
   for (const [name, node] of Object.entries(next.moments))

@@ -42,7 +42,7 @@ describe('wrong usage', () => {
       ['train', '--model', 'm', '--data', 'd', '--rank', '0'],
       /^lowrank: --rank expects a whole number of 1 or more, got 0\n$/,
     ],
-    [['train', '--model', 'm', '--data', 'd', '--optimizer', 'bertadam'], /comes in a later version/],
+    [['train', '--model', 'm', '--data', 'd', '--optimizer', 'bertadma'], /did you mean bertadam\?/],
     [['inspect'], /^lowrank: inspect needs PATH: /],
     [['inspect', 'a', 'b'], /^lowrank: inspect has no use for "b"/],
     [['schema', 'tarin'], /did you mean train\?/],

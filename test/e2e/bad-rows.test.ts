@@ -189,7 +189,7 @@ describe('flags', () => {
     [['--engine', 'cuda'], /--engine/],
     [['--dtype', 'f8'], /--dtype/],
     [['--max-grad-norm', '1e400'], /got Infinity/],
-    [['--optimizer', 'bertadam'], /--optimizer bertadam comes in a later version/],
+    [['--mixout', '0.1'], /--mixout has no meaning with --method lora/],
     [['--method', 'bitfit', '--rank', '4'], /--rank has no meaning with --method bitfit/],
     [['--bottleneck', '4'], /--bottleneck has no meaning with --method lora/],
     [['--method', 'lroa'], /--method[\s\S]*lora/],

@@ -19,6 +19,11 @@ export const trainingData = {
     number({ above: 0, below: 1 }).optional(),
     'Share of the rows held out to evaluate on, where no evaluation rows are given.',
   ),
+  testData: option(
+    group,
+    list('FILES', files).optional(),
+    'Rows to measure the result on, once, after training; nothing is chosen by them.',
+  ),
 }
 
 const pair = z.string().regex(/^[^=]+=[^=]+$/)

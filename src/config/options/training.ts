@@ -11,8 +11,8 @@ export const optimizerOptions = {
   }),
   optimizer: option(
     optimizer,
-    choice(['adamw', 'sgd'], ['bertadam']).default('adamw'),
-    'AdamW as torch has it (β 0.9, 0.999, ε 1e-8), or plain SGD.',
+    choice(['adamw', 'bertadam', 'sgd']).default('adamw'),
+    'AdamW as torch has it (β 0.9, 0.999, ε 1e-8), the same without bias correction (BERTAdam), or plain SGD.',
   ),
   learningRate: option(optimizer, number({ min: 0 }).default(2e-4), 'Highest learning rate.'),
   schedule: option(
@@ -43,10 +43,22 @@ export const seedOptions = {
 
 export const savingOptions = {
   logEvery: option(saving, integer(1).default(10), 'A line of trainer_log.jsonl every so many.', { unit: 'steps' }),
-  evalEvery: option(saving, integer(0).default(0), 'Evaluate every so many; 0: each epoch.', { unit: 'steps' }),
-  saveEvery: option(saving, integer(0).default(0), 'Checkpoint every so many; 0: each epoch.', { unit: 'steps' }),
+  evalEvery: option(
+    saving,
+    number({ min: 0 }).default(0),
+    'Evaluate every so many steps, or every share of the run when below 1 (0.1: ten times); 0: each epoch.',
+  ),
+  saveEvery: option(
+    saving,
+    number({ min: 0 }).default(0),
+    'Checkpoint every so many steps, or every share of the run when below 1; 0: each epoch.',
+  ),
   keep: option(saving, integer(1).default(3), 'Newest checkpoints kept.'),
-  keepBest: option(saving, boolean().default(false), 'Leave the best evaluated weights as the result.'),
+  keepBest: option(
+    saving,
+    boolean().default(false),
+    'Leave the best evaluated weights as the result: by accuracy (F1 of entities, Spearman’s correlation), else by loss.',
+  ),
   samples: option(saving, integer(0).default(3), 'Rows whose prompts the trained model answers in report.html.', {
     unit: 'rows',
   }),

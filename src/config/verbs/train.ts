@@ -1,8 +1,9 @@
 /** @file Options of `train`. Must not know the training loop. */
 
-import { boolean, option, text } from '../option.ts'
+import { boolean, kebab, option, text } from '../option.ts'
 import { adapterOptions } from '../options/adapter.ts'
 import { batching, rowOptions, trainingData } from '../options/data.ts'
+import { fewSampleOptions } from '../options/few-sample.ts'
 import { dtypeOption, engineOptions, printGraphOption, recomputeOption } from '../options/machine.ts'
 import { modelOption, modelSource } from '../options/model.ts'
 import { prefixOptions } from '../options/prefix.ts'
@@ -18,6 +19,12 @@ export const loraOnly: readonly string[] = [
 /** Options that say nothing unless the method puts bottlenecks in. */
 export const bottleneckOnly: readonly string[] = ['bottleneck', 'adapterInitStd', 'adapterDrop']
 
+/** Options that need weights of the model itself to be trained: in its layers, or above the last of them. */
+export const fullOnly: readonly string[] = ['reinitLayers', 'mixout', 'mixoutMask']
+export const ownWeightsOnly: readonly string[] = ['reinitPooler', 'priorDecay']
+/** Options that look at weights which a model from a config does not have. */
+const pretrainedOnly = ['reinitLayers', 'reinitPooler', 'mixout', 'priorDecay', 'newHead']
+
 /** An adapter that a run starts from brings its own method: with one, `lora` may only be the default. */
 function silencedByMethod({ method, adapter }: Readonly<Record<string, unknown>>): readonly string[] {
   return method === 'lora' && isSet(adapter) ? [] : silentWith(method)
@@ -25,10 +32,14 @@ function silencedByMethod({ method, adapter }: Readonly<Record<string, unknown>>
 
 /** Options that say nothing with a method. */
 export function silentWith(method: unknown): readonly string[] {
-  if (method === 'lora') return bottleneckOnly
+  if (method === 'lora') return [...bottleneckOnly, ...fullOnly, ...ownWeightsOnly]
   if (method === 'full') return [...loraOnly, ...bottleneckOnly, 'adapter']
-  if (method === 'houlsby') return loraOnly
-  return [...loraOnly, ...(method === 'pfeiffer' || method === 'parallel' ? ['adapterInitStd'] : bottleneckOnly)]
+  if (method === 'houlsby') return [...loraOnly, ...fullOnly]
+  return [
+    ...loraOnly,
+    ...fullOnly,
+    ...(method === 'pfeiffer' || method === 'parallel' ? ['adapterInitStd'] : bottleneckOnly),
+  ]
 }
 
 export const trainVerb = verb(
@@ -46,14 +57,21 @@ export const trainVerb = verb(
       text('PATH', 'an adapter folder').optional(),
       'Start from this adapter’s weights; method and settings come from its folder.',
     ),
+    newHead: option(
+      'Model',
+      boolean().default(false),
+      'Leave the head that the model (or the adapter) has been trained with, and draw one for the rows’ labels.',
+    ),
     data: { ...trainingData.data, schema: trainingData.data.schema.optional() },
     evalData: trainingData.evalData,
     evalSplit: trainingData.evalSplit,
+    testData: trainingData.testData,
     output: option('Data', text('FOLDER', 'a folder').optional(), 'Run folder to write.', {
       defaultText: 'runs/<date>-<model>-<method>',
     }),
     ...adapterOptions,
     ...optimizerOptions,
+    ...fewSampleOptions,
     ...batching,
     ...rowOptions,
     ...savingOptions,
@@ -93,10 +111,14 @@ export const trainVerb = verb(
       resumeNeedsOutput,
       fromConfigNeedsFull,
       loraFaHasItsOptimizer,
+      wholeStepsOrShare('evalEvery'),
+      wholeStepsOrShare('saveEvery'),
     ],
     silenced: (values) => [
       ...silencedByMethod(values).map((name) => ({ name, by: 'method' })),
       ...(values.loraPlusRatio === 1 ? [{ name: 'loraPlusEmbeddingRate', by: 'loraPlusRatio' }] : []),
+      ...(values.mixout === 0 ? [{ name: 'mixoutMask', by: 'mixout' }] : []),
+      ...(isSet(values.fromConfig) ? pretrainedOnly.map((name) => ({ name, by: 'fromConfig' })) : []),
       ...(values.steps === undefined ? [] : [{ name: 'epochs', by: 'steps' }]),
     ],
     notes:
@@ -104,6 +126,14 @@ export const trainVerb = verb(
       'checkpoint-N/. Ctrl-C saves a checkpoint and ends with exit code 130; a second Ctrl-C ends at once.',
   },
 )
+
+function wholeStepsOrShare(name: string): (resolved: Resolved) => Conflict | undefined {
+  return ({ values }) => {
+    const every = Number(values[name])
+    if (every < 1 || Number.isInteger(every)) return undefined
+    return { field: kebab(name), message: `{${name}} is a whole number of steps, or a share of them below 1` }
+  }
+}
 
 function resumeNeedsOutput({ values }: Resolved): Conflict | undefined {
   if (values.resume !== true || isSet(values.output)) return undefined

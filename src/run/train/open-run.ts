@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import { isLowrankError } from '../../support/errors.ts'
 import { headFacts, headOfAdapter } from '../head-facts.ts'
 import { type OpenModel, openConfig, openModel } from '../open-model.ts'
+import { refuseRecipe } from './few-sample.ts'
 import { loadMaterial, type Material } from './material.ts'
 import type { TrainSettings } from './settings.ts'
 import { openSubject, type Subject } from './subject.ts'
@@ -18,6 +19,7 @@ export async function openRun(
   signal?: AbortSignal,
 ): Promise<{ subject: Subject; material: Material }> {
   const base = await openBase(settings, folder)
+  refuseRecipe(settings, base.model)
   const facts = headFacts(base, settings.task, settings.adapter ? await headOfAdapter(settings.adapter) : undefined)
   // The head of a decoder is its own, so what is trained does not wait for the rows.
   if (base.model.spec.task === 'causal-lm') {

@@ -47,6 +47,7 @@ export function sessionOptions(
   return {
     optimizer: trained.loraFa ? 'lorafa' : settings.optimizer,
     weightDecay: settings.weightDecay,
+    priorDecay: settings.priorDecay,
     maxGradNorm: settings.maxGradNorm,
     accumulates: settings.gradAccumulation > 1,
     dropout: true,

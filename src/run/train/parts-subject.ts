@@ -3,7 +3,7 @@
  * values, and how it is written. Must not know data, the loop or terminals.
  */
 import { kebab } from '../../config/option.ts'
-import { bottleneckOnly, loraOnly } from '../../config/verbs/train.ts'
+import { bottleneckOnly, fullOnly, loraOnly, ownWeightsOnly } from '../../config/verbs/train.ts'
 import type { WeightRef } from '../../engine/engine.ts'
 import type { HeadSpec } from '../../formats/task.ts'
 import { bottleneckConfig, startBottleneck } from '../../peft/bottleneck.ts'
@@ -16,8 +16,10 @@ import {
 } from '../../peft/parts-layout.ts'
 import { LowrankError } from '../../support/errors.ts'
 import type { HostTensor } from '../../tensor/host-tensor.ts'
+import { priorWeights } from '../../train/prior.ts'
 import { openModel } from '../open-model.ts'
 import { notEncoder, readPartsAdapter, writePartsAdapter } from '../parts-adapter.ts'
+import { groupRuleOf, looksBack, redrawn } from './few-sample.ts'
 import type { TrainSettings } from './settings.ts'
 import { countParameters, freshNotes, freshWeights, type Subject, trainedOf, weightReader } from './subject-base.ts'
 
@@ -44,24 +46,29 @@ export async function partsSubject(
   const own = new Set(layout.tensors.map(({ id }) => id))
   const weights = new Map<string, WeightRef | HostTensor>([...open.weights, ...freshWeights(open, settings)])
   const base = weightReader(weights)
+  const anew = redrawn(effective, model)
+  const start = async (): Promise<ReadonlyMap<string, HostTensor>> => {
+    const values = new Map<string, HostTensor>(startOf(layout, effective))
+    for (const { id, role } of layout.tensors) {
+      const held = anew.values.get(id) ?? brought?.values.get(id)
+      if (held) values.set(id, held)
+      else if (role !== 'own') values.set(id, await base(id))
+    }
+    return values
+  }
+  const frozen = [...weights].filter(([name]) => !own.has(name))
+  const ofModel = layout.tensors.filter(({ role }) => role !== 'own')
+  const prior = looksBack(effective) ? priorWeights(ofModel, await start()) : []
   return {
-    trained: trainedOf(model, layout, 0, true),
+    trained: trainedOf(model, layout, 0, true, groupRuleOf(effective, model)),
     settings: effective,
     folder,
-    weights: new Map([...weights].filter(([name]) => !own.has(name))),
-    start: async () => {
-      const values = new Map<string, HostTensor>(startOf(layout, effective))
-      for (const { id, role } of layout.tensors) {
-        const held = brought?.values.get(id)
-        if (held) values.set(id, held)
-        else if (role !== 'own') values.set(id, await base(id))
-      }
-      return values
-    },
+    weights: new Map<string, WeightRef | HostTensor>([...frozen, ...prior]),
+    start,
     write: async (target, values) =>
       await writePartsAdapter(target, { model, method, layout, base: settings.model ?? null }, values),
     parameters: countParameters(model),
-    notes: [...(brought?.warnings ?? []), ...freshNotes(open)],
+    notes: [...(brought?.warnings ?? []), ...freshNotes(open), ...anew.notes],
   }
 }
 
@@ -97,6 +104,8 @@ function settingsOfParts(
   }
   for (const name of loraOnly)
     if (given.has(name)) throw contradicts(name, 'a LoRA', JSON.stringify(method), settings.adapter)
+  for (const name of fullOnly.filter((one) => asks(settings, one)))
+    throw contradicts(name, 'trained layers', JSON.stringify(method), settings.adapter)
   return { ...settings, ...held }
 }
 
@@ -105,9 +114,17 @@ export function otherMethod({ method, adapter }: TrainSettings, has: string): Lo
   return contradicts('method', method, has, adapter)
 }
 
-/** Settings of a bottleneck, given where the adapter that a run starts from is a LoRA. */
-export function refuseBottleneck({ adapter }: TrainSettings, given: ReadonlySet<string>): void {
+/** Whether an option of few-sample fine-tuning is on. */
+function asks(settings: Readonly<Record<string, unknown>>, name: string): boolean {
+  return settings[name] === true || Number(settings[name]) > 0
+}
+
+/** Settings of a bottleneck, or of weights of the model itself, given where the adapter that a run starts from is a LoRA. */
+export function refuseBottleneck(settings: TrainSettings, given: ReadonlySet<string>): void {
+  const { adapter } = settings
   for (const name of bottleneckOnly) if (given.has(name)) throw contradicts(name, 'a bottleneck', 'lora', adapter)
+  for (const name of [...fullOnly, ...ownWeightsOnly].filter((one) => asks(settings, one)))
+    throw contradicts(name, 'trained weights of the model itself', 'lora', adapter)
 }
 
 function contradicts(name: string, asked: string, has: string, adapter = ''): LowrankError {

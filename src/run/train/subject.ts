@@ -23,11 +23,12 @@ import type { HostTensor } from '../../tensor/host-tensor.ts'
 import { layoutFull } from '../../train/full-layout.ts'
 import { loraFa } from '../../train/lora-fa.ts'
 import { type LoraPlus, layerNorms, loraPlusRule } from '../../train/lora-plus.ts'
-import type { GroupRule } from '../../train/parameter-groups.ts'
+import { priorWeights } from '../../train/prior.ts'
 import { heldWeights, type Trained } from '../../train/step-graph.ts'
 import { copySmallFiles } from '../model-files.ts'
 import { openConfig, openModel, withReplication } from '../open-model.ts'
 import { sketchNotes } from '../taken-start.ts'
+import { groupRuleOf, looksBack, mixoutSettings, redrawn } from './few-sample.ts'
 import {
   checkFirstValues,
   type FirstValues,
@@ -165,10 +166,10 @@ async function buildLora({
   const own: PeftLoraConfig = { ...config, ...layout.savedConfig }
   const saved = converts ? plainConfig(own) : own
   const fa = settings.loraFa ? loraFa(layout.sites, await start()) : undefined
-  const rule: Partial<GroupRule> = {
+  const rule = groupRuleOf(settings, model, {
     ...(settings.loraPlusRatio === 1 ? {} : loraPlusRule(loraPlusOf(settings, model))),
     holds: ({ id }) => fa?.held.has(id) ?? false,
-  }
+  })
   const trained: Trained = { ...trainedOf(model, layout, config.lora_dropout, false, rule), loraFa: fa }
   return {
     trained,
@@ -207,14 +208,17 @@ async function fullSubject(settings: TrainSettings, folder: string, head: HeadSp
   const opened = settings.fromConfig === undefined ? await openModel(folder, head) : undefined
   const model = opened?.model ?? (await openConfig(configFile, head))
   const layout = layoutFull(model.modules)
-  const base =
+  const anew = redrawn(settings, model)
+  const first =
     opened &&
-    weightReader(new Map<string, WeightRef | HostTensor>([...opened.weights, ...freshWeights(opened, settings)]))
+    new Map<string, WeightRef | HostTensor>([...opened.weights, ...freshWeights(opened, settings), ...anew.values])
+  const base = first && weightReader(first)
+  const trained = trainedOf(model, layout, 0, true, groupRuleOf(settings, model))
   return {
-    trained: trainedOf(model, layout, 0, true),
+    trained: { ...trained, mixout: mixoutSettings(settings, model) },
     settings,
     folder,
-    weights: new Map(),
+    weights: first && looksBack(settings) ? priorWeights(layout.tensors, first) : new Map(),
     start: async () => {
       if (!base) return initialWeights(model, settings.initSeed ?? settings.seed)
       const values = new Map<string, HostTensor>()
@@ -234,7 +238,7 @@ async function fullSubject(settings: TrainSettings, folder: string, head: HeadSp
       await writeFileAtomic(join(target, 'config.json'), `${JSON.stringify({ ...json, dtype: 'float32' }, null, 2)}\n`)
     },
     parameters: countParameters(model),
-    notes: opened ? freshNotes(opened) : [],
+    notes: [...(opened ? freshNotes(opened) : []), ...anew.notes],
   }
 }
 
