@@ -11,6 +11,7 @@ import { isRecord } from '../support/json.ts'
 import { nearest } from '../support/nearest.ts'
 import type { HostTensor } from '../tensor/host-tensor.ts'
 import { ADAPTER_CONFIG } from './peft-folder.ts'
+import { dumpsPython, PythonFloat } from './python-json.ts'
 import { readSafetensors, writeSafetensors } from './tensor-files.ts'
 import { isTorchName, readTorchFile } from './torch-file.ts'
 import { writeTorchFile } from './torch-write.ts'
@@ -139,11 +140,17 @@ export function parseHubConfig(json: unknown, file: string): ParsedHubConfig {
   }
 }
 
-/** adapter_config.json as the library writes it: sorted, with the fields that say nothing. */
+/**
+ * adapter_config.json as the library writes it, byte for byte: sorted, with the fields that say nothing. It asks for a
+ * scaling that is a float, and refuses a whole number.
+ */
 export function serializeHubConfig({ config, model_name, ...outer }: HubConfig): string {
-  const inner = { ...FIXED, ...IDLE, ...config, dropout: 0 }
-  return `${JSON.stringify(sorted({ ...outer, model_name: model_name ?? '', config: sorted(inner), version: VERSION }), null, 2)}\n`
+  const floats = { scaling: new PythonFloat(config.scaling), dropout: ZERO, stochastic_depth: ZERO }
+  const inner = { ...FIXED, ...IDLE, ...config, ...floats }
+  return dumpsPython({ ...outer, model_name: model_name ?? '', config: inner, version: VERSION })
 }
+
+const ZERO = new PythonFloat(0)
 
 export interface HubFolder extends ParsedHubConfig {
   /** Of the adapter, by their keys there. */
@@ -202,7 +209,7 @@ export async function writeHubFolder(folder: string, { config, tensors, head, tr
       num_labels: head.labels.length,
     }
     await writeTorchFile(join(folder, HEAD_TENSORS[0]), head.tensors)
-    await writeFileAtomic(join(folder, HEAD_CONFIG), `${JSON.stringify(sorted(json), null, 2)}\n`)
+    await writeFileAtomic(join(folder, HEAD_CONFIG), dumpsPython(json))
   }
   await writeFileAtomic(join(folder, ADAPTER_CONFIG), serializeHubConfig(config))
 }
@@ -222,10 +229,6 @@ async function firstFile(folder: string, names: readonly string[]): Promise<stri
 
 async function readTensors(file: string): Promise<Map<string, HostTensor>> {
   return await (isTorchName(file) ? readTorchFile : readSafetensors)(file, { as: 'f32' })
-}
-
-function sorted(value: Readonly<Record<string, unknown>>): Record<string, unknown> {
-  return Object.fromEntries(Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1)))
 }
 
 /** Fields of a JSON object, each checked as it is read. */

@@ -77,10 +77,9 @@ describe.each(cases)('the folder of %s', (name) => {
     ])
     expect(Object.fromEntries(ours.tensors)).toEqual(Object.fromEntries(renamed))
     expect(Object.fromEntries(ours.trained)).toEqual(Object.fromEntries(theirs.trained))
-    const json = (folder: string, file: string): Record<string, unknown> =>
-      JSON.parse(readFileSync(join(folder, file), 'utf8')) as Record<string, unknown>
+    const text = (folder: string, file: string): string => readFileSync(join(folder, file), 'utf8')
     for (const file of ['adapter_config.json', 'head_config.json'])
-      expect({ ...json(join(lab, name), file), name: '' }).toEqual({ ...json(adapter, file), name: '' })
+      expect(text(join(lab, name), file).replace(`"name": "${own}"`, `"name": "${other}"`)).toBe(text(adapter, file))
   })
 })
 
@@ -89,7 +88,7 @@ const python = hubPython()
 describe.skipIf(!python)('the real library', () => {
   const script = fileURLToPath(new URL('../../scripts/goldens/adapterhub_open.py', import.meta.url))
   const opened = (pairs: string[]): { missing: string[]; unexpected: string[]; plain: number; whole: number }[] =>
-    execFileSync(python ?? '', [script, ...pairs], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] })
+    execFileSync(python ?? '', [script, ...pairs], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] })
       .trim()
       .split('\n')
       .map((line) => JSON.parse(line))

@@ -84,6 +84,9 @@ const HINTS = [
   /`lora_bias=True` was passed but the targeted layer of type \w+ has no bias/,
 ]
 
+/** With bias `all` PEFT writes a saved module's bias twice more, and has no place for one of them when it reads its own file. */
+const UNREAD = /\.modules_to_save\.(.+\.)?bias$/
+
 describe.skipIf(!python)('adapters that lowrank wrote, in real PEFT', () => {
   it('open without a warning, key for key, with the same loss', async () => {
     for (const folder of folders) await rewrite(folder)
@@ -97,6 +100,7 @@ describe.skipIf(!python)('adapters that lowrank wrote, in real PEFT', () => {
     for (const [i, line] of lines.entries()) {
       const { loss, ...rest } = JSON.parse(line)
       rest.warnings = rest.warnings.filter((warning: string) => !HINTS.some((hint) => hint.test(warning)))
+      rest.unexpected = rest.unexpected.filter((key: string) => !UNREAD.test(key))
       expect(rest, folders[i]).toEqual({ warnings: [], unexpected: [], onlyOurs: [], onlyTheirs: [] })
       const golden = JSON.parse(readFileSync(join(folders[i] ?? '', 'golden.json'), 'utf8'))
       expect(Math.abs(loss - golden.eval_loss_adapter)).toBeLessThan(TORCH.loss)
