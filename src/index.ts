@@ -50,6 +50,15 @@ export { type LoadedModel, type LoadModelOptions, loadModel, type Request } from
 export { type EngineOptions, type LoraOptions, lora, predict } from './run/lora.ts'
 export { mergeAdapter } from './run/merge.ts'
 export { train } from './run/train.ts'
+export type {
+  StudyDifference,
+  StudyEvent,
+  StudyGroup,
+  StudyOptions,
+  StudyResult,
+  StudyRun,
+} from './run/study/types.ts'
+export { study } from './run/study.ts'
 export { truncate } from './run/truncate.ts'
 export type {
   ChatSession,

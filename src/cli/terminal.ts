@@ -17,7 +17,10 @@ export interface Terminal {
   write(text: string): void
   /** A line to stderr. */
   say(line: string): void
-  /** Redraws the moving last line of stderr; an empty text removes it. Does nothing where stderr is no terminal. */
+  /**
+   * Redraws what moves at the end of stderr, a line or several; an empty text removes it. Does nothing where stderr is no
+   * terminal.
+   */
   status(line: string): void
 }
 
@@ -35,10 +38,11 @@ export function openTerminal(): Terminal {
   const { stdin, stdout, stderr } = process
   for (const stream of [stdout, stderr]) stream.on('error', leaveOnClosedPipe)
   const live = stderr.isTTY === true && process.env.TERM !== 'dumb'
-  let drawn = false
+  /** Lines that are drawn and may be drawn again. */
+  let drawn = 0
   const clear = (): void => {
-    if (drawn) stderr.write('\r\x1b[2K')
-    drawn = false
+    if (drawn > 0) stderr.write(`\r\x1b[2K${'\x1b[1A\x1b[2K'.repeat(drawn - 1)}`)
+    drawn = 0
   }
   return {
     live,
@@ -60,7 +64,7 @@ export function openTerminal(): Terminal {
       if (!live) return
       clear()
       if (line !== '') stderr.write(line)
-      drawn = line !== ''
+      drawn = line === '' ? 0 : line.split('\n').length
     },
   }
 }

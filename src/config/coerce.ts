@@ -27,6 +27,10 @@ export function fromTexts(facts: OptionFacts, texts: readonly string[]): unknown
       return only === 'true' ? true : only === 'false' ? false : only
     case 'number':
       return only === undefined ? only : numberOf(only)
+    case 'count':
+      return countOf(only)
+    case 'object':
+      return only === undefined ? only : jsonOf(only)
     case 'text':
       return only
   }
@@ -60,6 +64,21 @@ function unescaped(text: string): string {
 
 function numberOf(text: string): number | string {
   return numeric.test(text.trim()) ? Number(text) : text
+}
+
+/** `20` is how many, `0,1` and `0-4` are which. */
+function countOf(text: string | undefined): unknown {
+  if (text === undefined) return text
+  const items = splitList(text)
+  return items.length === 1 && !/[-,]/.test(text) ? numberOf(text) : items.flatMap(numbersOf)
+}
+
+function jsonOf(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    return text
+  }
 }
 
 function numbersOf(text: string): (number | string)[] {

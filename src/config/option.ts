@@ -15,6 +15,8 @@ export type Syntax =
   | 'texts' // a list in which \n, \t and \\ are escapes
   | 'numbers' // a list of whole numbers, with ranges 0-4
   | 'pattern' // a list of names, or a regular expression in slashes
+  | 'count' // a whole number, or a list of them with ranges 0-4
+  | 'object' // JSON in a flag, maps and lists in a run file
 
 /** What a value must be, in words and for the flag reader. */
 export interface ValueInfo {
@@ -200,6 +202,22 @@ export function integers(placeholder: string, expects: string): List<z.ZodInt> {
 
 export function numbers(placeholder: string, expects: string): List<z.ZodNumber> {
   return withInfo(oneOrMore(z.number()), { syntax: 'numbers', expects, placeholder })
+}
+
+/** How many, or which: `20`, or a list `0,1,5`. An empty list is left to the verb, which can say what it is for. */
+export function countOrList(expects: string): z.ZodType<number | number[], number | number[]> {
+  const schema = z.union([z.int().min(0), z.array(z.int().min(0))])
+  return withInfo(schema, { syntax: 'count', expects, placeholder: 'N' })
+}
+
+/** Options of another verb by name; whoever runs that verb checks them. */
+export function optionMap(expects: string): z.ZodRecord<z.ZodString, z.ZodUnknown> {
+  return withInfo(z.record(z.string(), z.unknown()), { syntax: 'object', expects, placeholder: 'JSON' })
+}
+
+/** Several option maps. */
+export function optionMaps(expects: string): z.ZodArray<z.ZodRecord<z.ZodString, z.ZodUnknown>> {
+  return withInfo(z.array(z.record(z.string(), z.unknown())), { syntax: 'object', expects, placeholder: 'JSON' })
 }
 
 /** A list whose items the caller describes (adapters: `PATH` or `{ name, path, weight }`). */

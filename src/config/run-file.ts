@@ -6,6 +6,7 @@ import { isMap, isScalar, LineCounter, parseDocument, type YAMLError, type YAMLM
 import { LowrankError } from '../support/errors.ts'
 import { readBounded } from '../support/files.ts'
 import { fromValue } from './coerce.ts'
+import { plainWithPlaces } from './nested.ts'
 import { camel, kebab, optionFacts } from './option.ts'
 import { type Setting, type Settings, unknownOption } from './resolve.ts'
 import type { VerbSpec } from './verb.ts'
@@ -31,7 +32,8 @@ export function parseRunFile(spec: VerbSpec, text: string, file: string): Settin
     const message = `${file} must hold options, one a line, as "rank: 8"`
     throw new LowrankError('usage', message, { file: place(0) })
   }
-  return readMap(spec, top, place, (node) => toPlain(node, document, file))
+  const plain = (node: unknown): unknown => toPlain(node, document, file)
+  return readMap(spec, top, place, plain)
 }
 
 function readMap(
@@ -51,7 +53,9 @@ function readMap(
       const message = `${label} is given twice (also as ${settings[name].label})`
       throw new LowrankError('usage', message, { file: where, field: kebab(name) })
     }
-    settings[name] = { value: fromValue(optionFacts(option), plain(value)), source: 'file', label, place: where }
+    const facts = optionFacts(option)
+    const read = facts.syntax === 'object' ? plainWithPlaces(value, plain, place) : fromValue(facts, plain(value))
+    settings[name] = { value: read, source: 'file', label, place: where }
   }
   return settings
 }

@@ -3,6 +3,7 @@
 export const summaries = {
   quickstart: 'Offline, about a minute: train an adapter on the embedded base and see before and after.',
   train: 'Fine-tune a model; writes a run folder.',
+  study: 'A grid of runs over settings and seeds: mean ± std, intervals, paired differences, study.html.',
   eval: 'Measure token-weighted loss and perplexity on rows.',
   generate: 'Continue a prompt.',
   chat: 'Talk with a model; streams, and works with piped input too.',

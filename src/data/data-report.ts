@@ -43,6 +43,8 @@ export interface DataReport {
   used: number
   /** Rows held out to evaluate on. */
   heldRows?: number
+  /** Of a classifier: how often each label stands in the rows held out. */
+  heldLabels?: Record<string, number>
   first: { source: string; pieces: RowPiece[]; tokens: number; shown: number }
 }
 
@@ -57,6 +59,7 @@ export interface DataReportOptions {
   /** Default `next`. */
   readonly labelsAt?: LabelsAt | undefined
   readonly held?: Dataset | undefined
+  readonly heldLabels?: Record<string, number> | undefined
 }
 
 const BINS = 12
@@ -87,6 +90,7 @@ export function dataReport(train: Dataset, report: DatasetReport, options: DataR
     batching,
     used: batching === 'file' ? paddingInOrder(lengths, options) : padding[batching],
     ...(options.held === undefined ? {} : { heldRows: options.held.length }),
+    ...(options.heldLabels === undefined ? {} : { heldLabels: options.heldLabels }),
     first: firstRow(train.example(0), options.tokenizer),
   }
 }

@@ -10,6 +10,7 @@ export type VerbFace<V extends VerbName> = (options: InputOf<V>, face: Face) => 
 const faces: { [V in VerbName]: () => Promise<VerbFace<V>> } = {
   quickstart: async () => (await import('./quickstart.ts')).quickstartFace,
   train: async () => (await import('./train.ts')).trainFace,
+  study: async () => (await import('./study.ts')).studyFace,
   eval: async () => (await import('./eval.ts')).evalFace,
   generate: async () => (await import('./generate.ts')).generateFace,
   chat: async () => (await import('./chat.ts')).chatFace,

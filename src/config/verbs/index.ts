@@ -4,6 +4,7 @@ import type { VerbName } from '../summaries.ts'
 import type { VerbSpec } from '../verb.ts'
 import { combineVerb, diffVerb, extractVerb, factorizeVerb, truncateVerb } from './algebra.ts'
 import { convertVerb } from './convert.ts'
+import { studyVerb } from './study.ts'
 import { benchVerb, doctorVerb, inspectVerb, quickstartVerb, schemaVerb } from './tools.ts'
 import { trainVerb } from './train.ts'
 import { chatVerb, classifyVerb, evalVerb, generateVerb, mergeVerb } from './use.ts'
@@ -11,6 +12,7 @@ import { chatVerb, classifyVerb, evalVerb, generateVerb, mergeVerb } from './use
 export const verbs = {
   quickstart: quickstartVerb,
   train: trainVerb,
+  study: studyVerb,
   eval: evalVerb,
   generate: generateVerb,
   chat: chatVerb,

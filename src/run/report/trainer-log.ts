@@ -27,6 +27,8 @@ export interface LoggedEval {
   step: number
   evalLoss: number
   evalTokens: number
+  /** Of the task, by name: every other number of the line. */
+  metrics: Record<string, number>
 }
 
 export interface TrainerLog {
@@ -69,8 +71,13 @@ function parseLine(line: string): Record<string, unknown> | undefined {
 function addLine(log: TrainerLog, value: Record<string, unknown>): void {
   // A number that JSON cannot hold (NaN) was written as null; it stays visible as NaN.
   const number = (key: string): number => (typeof value[key] === 'number' ? value[key] : Number.NaN)
-  if (value.eval_loss !== undefined)
-    log.evals.push({ step: number('step'), evalLoss: number('eval_loss'), evalTokens: number('eval_tokens') })
+  if (value.eval_loss !== undefined) {
+    const { step: _, eval_loss: __, eval_tokens: ___, ...others } = value
+    log.evals.push({
+      ...{ step: number('step'), evalLoss: number('eval_loss'), evalTokens: number('eval_tokens') },
+      metrics: numbersOf(others),
+    })
+  }
   if (value.loss === undefined) return
   log.steps.push({
     step: number('step'),
@@ -84,4 +91,10 @@ function addLine(log: TrainerLog, value: Record<string, unknown>): void {
     elapsedSeconds: number('elapsed_seconds'),
     peakMemoryBytes: number('peak_memory_bytes'),
   })
+}
+
+function numbersOf(values: Readonly<Record<string, unknown>>): Record<string, number> {
+  const numbers: Record<string, number> = {}
+  for (const [name, value] of Object.entries(values)) if (typeof value === 'number') numbers[name] = value
+  return numbers
 }

@@ -4,6 +4,7 @@ import { Batches, type DataCursor } from '../../data/batches.ts'
 import { dataFiles } from '../../data/data-files.ts'
 import { type DataReport, dataReport } from '../../data/data-report.ts'
 import { type Dataset, splitDataset } from '../../data/dataset.ts'
+import { labelCounts } from '../../data/label-counts.ts'
 import type { HeadFacts } from '../../data/label-plan.ts'
 import { type LoadedDataset, loadDataset, rowWarnings } from '../../data/load-dataset.ts'
 import { type Masking, maskingOf } from '../../data/masking.ts'
@@ -80,7 +81,10 @@ export async function loadMaterial(
     tokenizer,
     head,
     masking: head.task === 'masked-lm' ? maskingOf(tokenizer, model.config.vocabSize, seed) : undefined,
-    report: dataReport(train, report, { ...batching, tokenizer, held, labelsAt: labelsAtOf(head) }),
+    report: dataReport(train, report, {
+      ...{ ...batching, tokenizer, held, labelsAt: labelsAtOf(head) },
+      heldLabels: held && labelCounts(held, head),
+    }),
     notes: rowWarnings(report),
   }
 }
