@@ -59,6 +59,10 @@ function staying(event: TrainEvent | ProgressEvent | NoticeEvent, palette: Palet
       return [
         `${' '.repeat(stepColumn)}${palette.good(`eval loss ${event.evalLoss.toFixed(4)}`)} over ${count(event.evalTokens)} ${metricsOf(event.metrics)}`,
       ]
+    case 'test':
+      return [
+        `${' '.repeat(stepColumn)}${palette.good(`test loss ${event.testLoss.toFixed(4)}`)} over ${count(event.testTokens)} ${metricsOf(event.metrics)}`,
+      ]
     case 'checkpoint':
       return [palette.faint(`${' '.repeat(stepColumn)}saved ${event.path}`)]
     case 'graph':

@@ -230,8 +230,10 @@ export async function folderOf(
   return await baseFolder(settings.model ?? '', { revision, offline, signal, onEvent })
 }
 
-function inputsOf({ adapter, data, evalData, loraConfig }: TrainSettings, base: string): string[] {
-  return [base, adapter, loraConfig, ...(data ?? []), ...(evalData ?? [])].filter((path) => path !== undefined)
+function inputsOf({ adapter, data, evalData, testData, loraConfig }: TrainSettings, base: string): string[] {
+  return [base, adapter, loraConfig, ...(data ?? []), ...(evalData ?? []), ...(testData ?? [])].filter(
+    (path) => path !== undefined,
+  )
 }
 
 /** Where a run goes that names no folder. */

@@ -68,6 +68,14 @@ export type TrainEvent =
       /** Of the task, by name: `accuracy`, `pearson` …; none of a language model's. */
       metrics: Readonly<Record<string, number>>
     }
+  /** Once, at the end: the result on the rows of `testData`. `step` is the one whose weights are the result. */
+  | {
+      type: 'test'
+      step: number
+      testLoss: number
+      testTokens: number
+      metrics: Readonly<Record<string, number>>
+    }
   | { type: 'checkpoint'; step: number; path: string }
   | { type: 'done'; result: TrainResult }
 
@@ -96,6 +104,11 @@ export interface TrainResult {
   steps: number
   loss: number
   evalLoss?: number
+  /** Of the same evaluation as `evalLoss`, by name. */
+  evalMetrics?: Readonly<Record<string, number>>
+  /** On the rows of `testData`, which nothing was chosen by. */
+  testLoss?: number
+  testMetrics?: Readonly<Record<string, number>>
   tokensPerSecond: number
   peakMemoryBytes: number
   trainable: number

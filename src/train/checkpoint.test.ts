@@ -28,7 +28,7 @@ const at = (step: number): Progress => ({
   cursor: { epoch: 1, index: step },
   tokens: 12 * step,
   seconds: 0.1,
-  evaluation: { loss: 0.1 + 0.2, step },
+  evaluation: { loss: 0.1 + 0.2, step, metrics: { accuracy: 0.7 } },
 })
 const save = (step: number): Promise<string> =>
   saveCheckpoint(output, { progress: at(step), fingerprint: 'same' }, { p: f32([2], [step, 0.1]) }, async (folder) => {

@@ -13,6 +13,7 @@ import { LowrankError } from '../support/errors.ts'
 import { pathKind, readJson } from '../support/files.ts'
 import { isRecord } from '../support/json.ts'
 import type { HostTensor } from '../tensor/host-tensor.ts'
+import type { Evaluated } from './best.ts'
 
 /** Version of the state's meaning; another is refused instead of misread. */
 const FORMAT = 1
@@ -38,8 +39,8 @@ export interface Progress {
   window: LogWindow
   /** Loss of the newest log line. */
   lastLoss: number
-  evaluation: { loss: number; step: number } | null
-  best: { loss: number; step: number } | null
+  evaluation: Evaluated | null
+  best: Evaluated | null
 }
 
 /** A run that has not begun. */
@@ -117,11 +118,16 @@ function progressOf(json: Readonly<Record<string, unknown>>): Progress | undefin
   const top = numbers(json, ['step', 'tokens', 'seconds', 'lastLoss'])
   const cursor = numbers(json.cursor, ['epoch', 'index'])
   const window = numbers(json.window, ['loss', 'labelled', 'tokens', 'seconds'])
-  const [evaluation, best] = [json.evaluation, json.best].map((value) =>
-    value === null ? null : numbers(value, ['loss', 'step']),
-  )
+  const [evaluation, best] = [json.evaluation, json.best].map((value) => (value === null ? null : evaluatedOf(value)))
   if (!top || !cursor || !window || evaluation === undefined || best === undefined) return undefined
   return { ...top, cursor, window, evaluation, best }
+}
+
+function evaluatedOf(value: unknown): Evaluated | undefined {
+  const found = numbers(value, ['loss', 'step'])
+  const metrics = isRecord(value) && isRecord(value.metrics) ? value.metrics : {}
+  const all = numbers(metrics, Object.keys(metrics))
+  return found && all && { ...found, metrics: all }
 }
 
 function numbers<K extends string>(value: unknown, names: readonly K[]): Record<K, number> | undefined {

@@ -6,6 +6,7 @@
 import { performance } from 'node:perf_hooks'
 import type { Batches, StepData } from '../data/batches.ts'
 import { LowrankError } from '../support/errors.ts'
+import { isBetter } from './best.ts'
 import type { Progress } from './checkpoint.ts'
 import type { Metrics } from './metrics.ts'
 import { type ScheduleName, scheduleFactor } from './schedules.ts'
@@ -129,8 +130,8 @@ async function evaluation(
 ): Promise<Extract<LoopEvent, { type: 'eval' }>> {
   const { progress } = parts
   const { loss, tokens, metrics } = await evaluate()
-  const best = progress.best === null || loss < progress.best.loss
-  progress.evaluation = { loss, step: progress.step }
+  progress.evaluation = { loss, step: progress.step, metrics }
+  const best = isBetter(progress.evaluation, progress.best)
   if (best) progress.best = progress.evaluation
   return { type: 'eval', step: progress.step, loss, tokens, metrics, best }
 }

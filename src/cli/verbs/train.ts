@@ -46,8 +46,9 @@ async function dryRunFace({ dryRun: _, ...options }: TrainOptions, face: Face): 
 /** What a finished run leaves on the screen. */
 export function trainSummary(result: TrainResult, palette: Palette): string {
   const evaluated = result.evalLoss === undefined ? '' : `, eval loss ${result.evalLoss.toFixed(4)}`
+  const tested = result.testLoss === undefined ? '' : `, test loss ${result.testLoss.toFixed(4)}`
   const lines = [
-    `${palette.strong(result.output)}  loss ${result.loss.toFixed(4)}${evaluated}`,
+    `${palette.strong(result.output)}  loss ${result.loss.toFixed(4)}${evaluated}${tested}`,
     `  ${count(result.steps)} steps in ${duration(result.seconds)}, ${short(result.tokensPerSecond)} tokens/s, ` +
       `peak ${bytes(result.peakMemoryBytes)}, ${short(result.trainable)} parameters trained`,
   ]

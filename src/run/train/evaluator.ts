@@ -1,9 +1,10 @@
-/** @file Evaluates a run's present weights on the rows held out. Must not know the loop. */
+/** @file Evaluates a run's weights on rows that are not trained on. Must not know the loop. */
 import type { Batch } from '../../data/batch.ts'
 import type { Batches } from '../../data/batches.ts'
 import type { Engine, Executable, WeightSource } from '../../engine/engine.ts'
 import { prepare } from '../../engine/prepare.ts'
 import type { Graph } from '../../graph/types.ts'
+import type { HostTensor } from '../../tensor/host-tensor.ts'
 import { type Evaluation, evaluateLosses } from '../../train/evaluation.ts'
 import { packGroup } from '../../train/parameter-groups.ts'
 import type { PrefixRows } from '../../train/prefix-rows.ts'
@@ -39,12 +40,13 @@ export class Evaluator {
     this.#options = options
   }
 
-  async run(): Promise<Evaluation> {
+  /** @param given other weights than the present ones, by id */
+  async run(given?: ReadonlyMap<string, HostTensor>): Promise<Evaluation> {
     const { trained } = this.#session
     const { prefixRows: rows } = this.#options
     this.#compiled ??= await this.#compile()
     const { executable, graph } = this.#compiled
-    const values = await this.#session.parameters()
+    const values = given ?? (await this.#session.parameters())
     await executable.writeState(
       Object.fromEntries(trained.groups.map((group) => [group.name, packGroup(group, values)])),
     )

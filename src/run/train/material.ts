@@ -10,6 +10,7 @@ import { type LoadedDataset, loadDataset, rowWarnings } from '../../data/load-da
 import { type Masking, maskingOf } from '../../data/masking.ts'
 import type { HeadSpec } from '../../formats/task.ts'
 import type { Model } from '../../models/model.ts'
+import { pathKind } from '../../support/files.ts'
 import { LowrankError } from '../../support/errors.ts'
 import type { Tokenizer } from '../../text/tokenizer.ts'
 import { labelsAtOf } from '../../train/objectives.ts'
@@ -19,6 +20,8 @@ import type { TrainSettings } from './settings.ts'
 
 export interface Material {
   readonly train: Dataset
+  /** Rows that the result is measured on. */
+  readonly test: Dataset | undefined
   readonly held: Dataset | undefined
   /** Hash of the training rows: a run goes on only with the same ones. */
   readonly hash: string
@@ -70,20 +73,23 @@ export async function loadMaterial(
   const train = split?.train ?? dataset
   const held =
     split?.held ??
+  const test = settings.testData
+    ? (await load(await testFiles(settings.testData), { ...facts, ...head, settled: true })).dataset
+    : undefined
     (evalFiles.length > 0 ? (await load(evalFiles, { ...facts, ...head, settled: true })).dataset : undefined)
   const { batchSize, gradAccumulation, maxLength, packing, shuffle } = settings
   const seed = settings.dataSeed ?? settings.seed
   const batching = { batchSize, gradAccumulation, maxLength, packing, shuffle, seed }
   return {
     train,
+    test,
     held,
     hash: hashOf(train),
     tokenizer,
     head,
     masking: head.task === 'masked-lm' ? maskingOf(tokenizer, model.config.vocabSize, seed) : undefined,
     report: dataReport(train, report, {
-      ...{ ...batching, tokenizer, held, labelsAt: labelsAtOf(head) },
-      heldLabels: held && labelCounts(held, head),
+      ...{ ...batching, tokenizer, held, test, head, labelsAt: labelsAtOf(head) },
     }),
     notes: rowWarnings(report),
   }
@@ -93,6 +99,21 @@ async function evaluationFiles(paths: readonly string[]): Promise<string[]> {
   const { train, valid } = await dataFiles(paths)
   return valid.length > 0 ? valid : train
 }
+/** Files as they are; of a folder its test files. @throws LowrankError `missing` for a folder without one */
+async function testFiles(paths: readonly string[]): Promise<string[]> {
+  const files: string[] = []
+  for (const path of paths) {
+    const { test, train } = await dataFiles([path])
+    const found = (await pathKind(path)) === 'folder' ? test : train
+    if (found.length === 0)
+      throw new LowrankError('missing', `the folder ${path} has no test file (test.jsonl, test.csv, test.parquet …)`, {
+        ...{ file: path, field: 'test-data' },
+      })
+    files.push(...found)
+  }
+  return files
+}
+
 
 /** `file:line` of the row at a place in the data. */
 export function sourceOf(data: Dataset, place: number): string | undefined {

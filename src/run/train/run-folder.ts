@@ -80,7 +80,7 @@ export class RunFolder {
     }
   }
 
-  /** Keeps only the log's whole lines up to `step`: what came after the checkpoint did not happen. */
+  /** Keeps only the log's whole lines up to `step`: what came after the checkpoint did not happen, and no test did. */
   async cutLog(step: number): Promise<void> {
     const file = join(this.path, LOG_FILE)
     if ((await pathKind(file)) !== 'file') return
@@ -121,12 +121,14 @@ function isTrainResult(json: unknown): json is TrainResult {
   return isRecord(json) && typeof json.output === 'string' && RESULT_NUMBERS.every((n) => typeof json[n] === 'number')
 }
 
-/** Step of a log line; infinite for one that is torn. */
+/** Step of a log line; infinite for one that is torn, or that says what an end came to. */
 function stepOf(line: string): number {
   if (line === '') return Number.POSITIVE_INFINITY
   try {
     const json: unknown = JSON.parse(line)
-    return isRecord(json) && typeof json.step === 'number' ? json.step : Number.POSITIVE_INFINITY
+    return isRecord(json) && typeof json.step === 'number' && json.test_loss === undefined
+      ? json.step
+      : Number.POSITIVE_INFINITY
   } catch {
     return Number.POSITIVE_INFINITY
   }

@@ -20,6 +20,7 @@ export const RUN_FILE = 'run.yaml'
 /** Options that a resumed run may change: lengths, logging, saving, engine and threads. */
 const MAY_DIFFER: ReadonlySet<string> = new Set([
   ...['output', 'resume', 'overwrite', 'steps', 'epochs', 'logEvery', 'evalEvery', 'saveEvery', 'keep', 'keepBest'],
+  'testData',
   ...['engine', 'threads', 'samples', 'printGraph', 'dryRun'],
 ])
 

@@ -50,6 +50,11 @@ export class StepReporter {
 export function stepLine(event: TrainEvent): Record<string, unknown> | undefined {
   if (event.type === 'eval')
     return { step: event.step, eval_loss: event.evalLoss, eval_tokens: event.evalTokens, ...event.metrics }
+  if (event.type === 'test') {
+    const named = Object.entries(event.metrics).map(([name, value]) => [`test_${name}`, value])
+    const { step, testLoss, testTokens } = event
+    return { step, test_loss: testLoss, test_tokens: testTokens, ...Object.fromEntries(named) }
+  }
   if (event.type !== 'step' || !event.logged) return undefined
   return {
     step: event.step,
