@@ -41,6 +41,7 @@ export { combine } from './run/combine.ts'
 export { convert } from './run/convert.ts'
 export { diff } from './run/diff.ts'
 export { dryRun } from './run/dry-run.ts'
+export { type EmbedCall, type Embedder, embed, type OpenEmbedderOptions, openEmbedder } from './run/embed.ts'
 export { evaluate } from './run/evaluate.ts'
 export { extract } from './run/extract.ts'
 export { factorize } from './run/factorize.ts'
@@ -49,7 +50,6 @@ export { inspect } from './run/inspect.ts'
 export { type LoadedModel, type LoadModelOptions, loadModel, type Request } from './run/load-model.ts'
 export { type EngineOptions, type LoraOptions, lora, predict } from './run/lora.ts'
 export { mergeAdapter } from './run/merge.ts'
-export { train } from './run/train.ts'
 export type {
   StudyDifference,
   StudyEvent,
@@ -59,6 +59,7 @@ export type {
   StudyRun,
 } from './run/study/types.ts'
 export { study } from './run/study.ts'
+export { train } from './run/train.ts'
 export { truncate } from './run/truncate.ts'
 export type {
   ChatSession,
@@ -74,9 +75,9 @@ export type {
   QuickstartEvent,
   QuickstartResult,
   StepEvent,
+  TextRow,
   TrainEvent,
   TrainResult,
 } from './run/types.ts'
 export { type ErrorCode, isLowrankError, LowrankError } from './support/errors.ts'
 export { f32, type HostTensor, i64 } from './tensor/host-tensor.ts'
-  TextRow,

@@ -14,6 +14,8 @@ export const F32_GRADIENT = 1e-4
 export const TORCH = {
   /** Largest difference of a logit. */
   logits: 1e-4,
+  /** Of a number of a text's vector. */
+  vectors: 1e-5,
   /** Of a loss, evaluated or in any of twenty training steps. */
   loss: 1e-4,
   /** Of a merged model's logits and loss: the merge rounds its weights once more. */

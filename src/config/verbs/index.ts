@@ -7,7 +7,7 @@ import { convertVerb } from './convert.ts'
 import { studyVerb } from './study.ts'
 import { benchVerb, doctorVerb, inspectVerb, quickstartVerb, schemaVerb } from './tools.ts'
 import { trainVerb } from './train.ts'
-import { chatVerb, classifyVerb, evalVerb, generateVerb, mergeVerb } from './use.ts'
+import { chatVerb, classifyVerb, embedVerb, evalVerb, generateVerb, mergeVerb } from './use.ts'
 
 export const verbs = {
   quickstart: quickstartVerb,
@@ -16,9 +16,10 @@ export const verbs = {
   eval: evalVerb,
   generate: generateVerb,
   chat: chatVerb,
+  classify: classifyVerb,
+  embed: embedVerb,
   merge: mergeVerb,
   combine: combineVerb,
-  classify: classifyVerb,
   extract: extractVerb,
   truncate: truncateVerb,
   diff: diffVerb,
@@ -42,9 +43,10 @@ export type TrainOptions = InputOf<'train'>
 export type EvalOptions = InputOf<'eval'>
 export type GenerateOptions = InputOf<'generate'>
 export type ChatOptions = InputOf<'chat'>
+export type ClassifyOptions = InputOf<'classify'>
+export type EmbedOptions = InputOf<'embed'>
 export type MergeOptions = InputOf<'merge'>
 export type CombineOptions = InputOf<'combine'>
-export type ClassifyOptions = InputOf<'classify'>
 export type ExtractOptions = InputOf<'extract'>
 export type TruncateOptions = InputOf<'truncate'>
 export type DiffOptions = InputOf<'diff'>
@@ -58,5 +60,6 @@ export type TrainSettings = OutputOf<'train'>
 export type EvalSettings = OutputOf<'eval'>
 export type GenerateSettings = OutputOf<'generate'>
 export type ChatSettings = OutputOf<'chat'>
+export type EmbedSettings = OutputOf<'embed'>
 export type ExtractSettings = OutputOf<'extract'>
 export type ConvertSettings = OutputOf<'convert'>

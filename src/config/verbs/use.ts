@@ -1,11 +1,11 @@
 /** @file Options of the verbs that use a model: eval, generate, chat, classify, embed, merge. Must not know how they work. */
 
-import { boolean, freeText, integer, integers, option, text } from '../option.ts'
+import { boolean, choice, freeText, integer, integers, option, text } from '../option.ts'
 import { dataOption, rowOptions } from '../options/data.ts'
 import { dtypeOption, engineOptions } from '../options/machine.ts'
 import { adaptersOption, modelOption, modelSource } from '../options/model.ts'
 import { samplingOptions } from '../options/sampling.ts'
-import { needs, verb } from '../verb.ts'
+import { type Conflict, needs, type Resolved, verb } from '../verb.ts'
 
 /** The base may be left out where an adapter names it. */
 const modelAndAdapters = {
@@ -107,12 +107,10 @@ const askedRows = {
 }
 
 /** `--text-pair` says nothing without `--text`. */
-const pairNeedsText: Parameters<typeof verb>[2]['rules'] = [
-  ({ values }) =>
-    values.textPair !== undefined && values.text === undefined
-      ? { field: 'text-pair', message: '{textPair} is the second of two texts: give the first as {text}' }
-      : undefined,
-]
+function pairNeedsText({ values }: Resolved): Conflict | undefined {
+  if (values.textPair === undefined || values.text !== undefined) return undefined
+  return { field: 'text-pair', message: '{textPair} is the second of two texts: give the first as {text}' }
+}
 
 const needsRows = (name: string) =>
   needs(['text', 'data'], `${name} needs {text}, or {data}: files with a text in each row`)
@@ -138,7 +136,41 @@ export const classifyVerb = verb(
       { command: 'lowrank classify --adapter runs/mine --data rows.csv --json', does: 'of every row of a file' },
     ],
     exclusive: [['text', 'data']],
-    rules: [needsModel('classify'), ...(pairNeedsText ?? []), needsRows('classify')],
+    rules: [needsModel('classify'), pairNeedsText, needsRows('classify')],
+    notes: ADAPTERS_BY_ROW,
+  },
+)
+
+export const embedVerb = verb(
+  'embed',
+  {
+    ...modelAndAdapters,
+    ...askedRows,
+    pooling: option(
+      'Output',
+      choice(['mean', 'cls']).default('mean'),
+      'A text’s vector: the mean of the last hidden states of its tokens, or the first token’s.',
+    ),
+    normalize: option('Output', boolean().default(false), 'Divide each vector by its length.'),
+    output: option(
+      'Output',
+      text('FILE', 'a .safetensors or .jsonl file').optional(),
+      'Write the vectors to a file: .safetensors (tensor `embeddings`, a row a text) or .jsonl.',
+    ),
+    overwrite: option('Output', boolean().default(false), 'Replace the output file.'),
+    ...engineOptions,
+    dtype: dtypeOption,
+  },
+  {
+    examples: [
+      { command: "lowrank embed --model m --text 'What a day' --normalize --json", does: 'the vector of a text' },
+      {
+        command: 'lowrank embed --model m --data rows.csv --columns text=body --output vectors.safetensors',
+        does: 'of every row of a file',
+      },
+    ],
+    exclusive: [['text', 'data']],
+    rules: [needsModel('embed'), pairNeedsText, needsRows('embed')],
     notes: ADAPTERS_BY_ROW,
   },
 )
