@@ -4,14 +4,13 @@ import { Batches, type DataCursor } from '../../data/batches.ts'
 import { dataFiles } from '../../data/data-files.ts'
 import { type DataReport, dataReport } from '../../data/data-report.ts'
 import { type Dataset, splitDataset } from '../../data/dataset.ts'
-import { labelCounts } from '../../data/label-counts.ts'
 import type { HeadFacts } from '../../data/label-plan.ts'
 import { type LoadedDataset, loadDataset, rowWarnings } from '../../data/load-dataset.ts'
 import { type Masking, maskingOf } from '../../data/masking.ts'
 import type { HeadSpec } from '../../formats/task.ts'
 import type { Model } from '../../models/model.ts'
-import { pathKind } from '../../support/files.ts'
 import { LowrankError } from '../../support/errors.ts'
+import { pathKind } from '../../support/files.ts'
 import type { Tokenizer } from '../../text/tokenizer.ts'
 import { labelsAtOf } from '../../train/objectives.ts'
 import { openTokenizer } from '../open-for-use.ts'
@@ -20,9 +19,9 @@ import type { TrainSettings } from './settings.ts'
 
 export interface Material {
   readonly train: Dataset
+  readonly held: Dataset | undefined
   /** Rows that the result is measured on. */
   readonly test: Dataset | undefined
-  readonly held: Dataset | undefined
   /** Hash of the training rows: a run goes on only with the same ones. */
   readonly hash: string
   readonly tokenizer: Tokenizer | undefined
@@ -73,17 +72,17 @@ export async function loadMaterial(
   const train = split?.train ?? dataset
   const held =
     split?.held ??
+    (evalFiles.length > 0 ? (await load(evalFiles, { ...facts, ...head, settled: true })).dataset : undefined)
   const test = settings.testData
     ? (await load(await testFiles(settings.testData), { ...facts, ...head, settled: true })).dataset
     : undefined
-    (evalFiles.length > 0 ? (await load(evalFiles, { ...facts, ...head, settled: true })).dataset : undefined)
   const { batchSize, gradAccumulation, maxLength, packing, shuffle } = settings
   const seed = settings.dataSeed ?? settings.seed
   const batching = { batchSize, gradAccumulation, maxLength, packing, shuffle, seed }
   return {
     train,
-    test,
     held,
+    test,
     hash: hashOf(train),
     tokenizer,
     head,
@@ -99,6 +98,7 @@ async function evaluationFiles(paths: readonly string[]): Promise<string[]> {
   const { train, valid } = await dataFiles(paths)
   return valid.length > 0 ? valid : train
 }
+
 /** Files as they are; of a folder its test files. @throws LowrankError `missing` for a folder without one */
 async function testFiles(paths: readonly string[]): Promise<string[]> {
   const files: string[] = []
@@ -113,7 +113,6 @@ async function testFiles(paths: readonly string[]): Promise<string[]> {
   }
   return files
 }
-
 
 /** `file:line` of the row at a place in the data. */
 export function sourceOf(data: Dataset, place: number): string | undefined {
