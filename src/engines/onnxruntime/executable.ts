@@ -2,13 +2,13 @@
 import { bindDims } from '../../engine/bind-dims.ts'
 import { checkGiven, checkStateShapes, fetchNames, inputNames, throwIfStopped } from '../../engine/check.ts'
 import type { CompileOptions, Executable, RunOptions, Tensors } from '../../engine/engine.ts'
-import type { Graph } from '../../graph/types.ts'
+import type { Graph, Node } from '../../graph/types.ts'
 import { invariant, LowrankError } from '../../support/errors.ts'
 import { evaluateDim } from '../../tensor/dim.ts'
 import type { HostTensor } from '../../tensor/host-tensor.ts'
 import { i64 } from '../../tensor/host-tensor.ts'
 import type { LoweredModel } from './model.ts'
-import type { NamedTensors } from './protocol.ts'
+import type { Carry, NamedTensors } from './protocol.ts'
 import type { WorkerClient } from './worker-client.ts'
 
 export interface Compiled {
@@ -24,7 +24,13 @@ export function createExecutable(client: WorkerClient, compiled: Compiled): Exec
   const stateNames = inputNames(graph, 'state')
   const shapes = new Map<string, readonly number[]>(weightShapes)
   const kept = Object.entries(options.state ?? {})
-  const carry = kept.map(([input, output]) => [onnxName(model.inputs, input), onnxName(model.outputs, output)] as const)
+  const carry = kept.map(
+    ([input, output]): Carry => ({
+      input: onnxName(model.inputs, input),
+      value: onnxName(model.outputs, output),
+      keepsShape: isFixed(graph.inputs.get(input)) && isFixed(graph.outputs.get(output)),
+    }),
+  )
   let disposed = false
 
   function ready(signal?: AbortSignal): void {
@@ -88,6 +94,10 @@ export function createExecutable(client: WorkerClient, compiled: Compiled): Exec
       await client.request({ kind: 'release', session })
     },
   }
+}
+
+function isFixed(node: Pick<Node, 'type'> | undefined): boolean {
+  return node?.type.shape.every((extent) => typeof extent === 'number') ?? false
 }
 
 function extents(model: Compiled['model'], dims: ReadonlyMap<string, number>): Record<string, HostTensor> {

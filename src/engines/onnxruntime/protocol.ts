@@ -29,13 +29,21 @@ export type Request =
       readonly feeds: NamedTensors
       /** Values to send back. */
       readonly fetch: readonly string[]
-      /** State input, and the value that becomes its next one. */
-      readonly carry: readonly (readonly [input: string, value: string])[]
+      /** State that the run replaces. */
+      readonly carry: readonly Carry[]
     }
   | { readonly kind: 'write'; readonly session: number; readonly values: NamedTensors }
   | { readonly kind: 'read'; readonly session: number; readonly names: readonly string[] }
   | { readonly kind: 'profile'; readonly session: number }
   | { readonly kind: 'release'; readonly session: number }
+
+/** A state input, and the value that becomes its next one. */
+export interface Carry {
+  readonly input: string
+  readonly value: string
+  /** Both have one shape, whatever is fed: the memory of the last value but one serves again. */
+  readonly keepsShape: boolean
+}
 
 export interface Envelope {
   readonly id: number

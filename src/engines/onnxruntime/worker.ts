@@ -16,6 +16,8 @@ interface Loaded {
   readonly session: InferenceSession
   readonly held: Readonly<Record<string, Tensor>>
   readonly state: Map<string, Tensor>
+  /** By state input, the tensor it had before, whose memory takes the next value. */
+  readonly spare: Map<string, Tensor>
   /** Folder that ONNX Runtime writes its trace to. */
   readonly trace: string | undefined
 }
@@ -38,7 +40,7 @@ async function compile({ model, held, settings }: Extract<Request, { kind: 'comp
   const trace = settings.profiles ? mkdtempSync(join(tmpdir(), 'lowrank-trace-')) : undefined
   const session = await InferenceSession.create(model, sessionOptions(settings, trace))
   const tensors = Object.fromEntries(Object.entries(held).map(([name, value]) => [name, toOrt(value)]))
-  sessions.set(++count, { session, held: tensors, state: new Map(), trace })
+  sessions.set(++count, { session, held: tensors, state: new Map(), spare: new Map(), trace })
   return count
 }
 
@@ -79,22 +81,37 @@ const OTHER_OPTIMIZERS = [
 ].join(';')
 
 async function run({ session: id, feeds, fetch, carry }: Extract<Request, { kind: 'run' }>): Promise<NamedTensors> {
-  const { session, held, state } = loaded(id)
+  const { session, held, state, spare } = loaded(id)
   const inputs: Record<string, Tensor> = { ...held, ...Object.fromEntries(state) }
   for (const [name, value] of Object.entries(feeds)) inputs[name] = toOrt(value)
-  const wanted = new Set([...fetch, ...carry.map(([, value]) => value)])
-  const outputs = await session.run(inputs, [...wanted])
+  // Fresh memory for each new state would cost as much as computing it.
+  const wanted = new Map<string, Tensor | null>(fetch.map((name) => [name, null]))
+  for (const { input, value, keepsShape } of carry) wanted.set(value, (keepsShape && spare.get(input)) || null)
+  const outputs = await session.run(inputs, Object.fromEntries(wanted))
   const value = (name: string): Tensor => {
     const found = outputs[name]
     if (!found) throw new Error(`the run gave no '${name}'`)
     return found
   }
-  for (const [input, name] of carry) state.set(input, value(name))
+  for (const { input, value: name } of carry) {
+    const before = state.get(input)
+    if (before) spare.set(input, before)
+    state.set(input, value(name))
+  }
   // What stays as state must not be transferred away: it is copied.
-  const kept = new Set(carry.map(([, name]) => name))
+  const kept = new Set(carry.map(({ value: name }) => name))
   return Object.fromEntries(
     fetch.map((name) => [name, kept.has(name) ? copied(toHost(value(name))) : toHost(value(name))]),
   )
+}
+
+function write({ session, values }: Extract<Request, { kind: 'write' }>): void {
+  const { state, spare } = loaded(session)
+  for (const [name, value] of Object.entries(values)) {
+    state.set(name, toOrt(value))
+    // It may have been of another shape.
+    spare.delete(name)
+  }
 }
 
 function read({ session, names }: Extract<Request, { kind: 'read' }>): NamedTensors {
@@ -128,7 +145,7 @@ async function answer(request: Request): Promise<Answer> {
     case 'read':
       return { session: request.session, tensors: read(request) }
     case 'write':
-      for (const [name, value] of Object.entries(request.values)) loaded(request.session).state.set(name, toOrt(value))
+      write(request)
       return { session: request.session, tensors: {} }
     case 'profile':
       return profile(request.session)
