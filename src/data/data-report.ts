@@ -3,10 +3,12 @@
  * what padding costs, and the first row as the model sees it.
  * Must not know terminals or HTML; it is plain data.
  */
+import type { HeadSpec } from '../formats/task.ts'
 import type { Tokenizer } from '../text/tokenizer.ts'
 import type { Dataset } from './dataset.ts'
 import { bucketed, fileOrder, shuffled } from './epoch-order.ts'
 import { countLabels, type Example, type LabelsAt, NO_LABEL } from './example.ts'
+import { labelCounts } from './label-counts.ts'
 import type { DatasetReport } from './load-dataset.ts'
 import { packDecreasing, packInOrder } from './packing.ts'
 import { paddingShare } from './padding.ts'
@@ -45,6 +47,9 @@ export interface DataReport {
   heldRows?: number
   /** Of a classifier: how often each label stands in the rows held out. */
   heldLabels?: Record<string, number>
+  /** Rows that the result is measured on, and their labels. */
+  testRows?: number
+  testLabels?: Record<string, number>
   first: { source: string; pieces: RowPiece[]; tokens: number; shown: number }
 }
 
@@ -59,7 +64,9 @@ export interface DataReportOptions {
   /** Default `next`. */
   readonly labelsAt?: LabelsAt | undefined
   readonly held?: Dataset | undefined
-  readonly heldLabels?: Record<string, number> | undefined
+  readonly test?: Dataset | undefined
+  /** What the labels of a classifier are; of other tasks they are not counted. */
+  readonly head?: HeadSpec | undefined
 }
 
 const BINS = 12
@@ -90,9 +97,16 @@ export function dataReport(train: Dataset, report: DatasetReport, options: DataR
     batching,
     used: batching === 'file' ? paddingInOrder(lengths, options) : padding[batching],
     ...(options.held === undefined ? {} : { heldRows: options.held.length }),
-    ...(options.heldLabels === undefined ? {} : { heldLabels: options.heldLabels }),
+    ...(options.test === undefined ? {} : { testRows: options.test.length }),
+    ...labelsOf(options),
     first: firstRow(train.example(0), options.tokenizer),
   }
+}
+
+function labelsOf({ head, held, test }: DataReportOptions): Pick<DataReport, 'heldLabels' | 'testLabels'> {
+  const heldLabels = head && held && labelCounts(held, head)
+  const testLabels = head && test && labelCounts(test, head)
+  return { ...(heldLabels ? { heldLabels } : {}), ...(testLabels ? { testLabels } : {}) }
 }
 
 function distribution(lengths: Uint32Array, tokens: number): Pick<DataReport, 'lengths' | 'histogram'> {

@@ -95,13 +95,18 @@ async function rowsOf(
     const { code, message, file, field, suggestion } = error
     throw new LowrankError(code, where + message, { file, field, suggestion, cause: error })
   })
-  const { rows, tokens, heldRows } = found.data
-  if (heldRows === undefined)
+  const { rows, tokens, heldRows, testRows } = found.data
+  if (heldRows === undefined && testRows === undefined)
     throw new LowrankError('usage', `${where}a study compares runs by rows held out, and there are none`, {
       field: 'eval-data',
-      suggestion: 'give eval-data or eval-split in base',
+      suggestion: 'give eval-data, eval-split or test-data in base',
     })
-  return { rows, tokens, heldRows }
+  return {
+    rows,
+    tokens,
+    ...(heldRows === undefined ? {} : { heldRows }),
+    ...(testRows === undefined ? {} : { testRows }),
+  }
 }
 
 /** The runs of a study and what is known of them so far. */

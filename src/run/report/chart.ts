@@ -23,6 +23,8 @@ export interface Chart {
   height: number
   /** What runs along. @default step */
   unit?: string
+  /** Values that the vertical axis reaches besides those of the curves: charts beside each other are then alike. */
+  reach?: readonly number[]
 }
 
 /** More points than pixels show nothing more. */
@@ -52,7 +54,7 @@ ${series.filter((one) => one.faint !== true).map((one) => labels(one, frame))}
 }
 
 /** All ticks of an axis in one notation: an axis of small numbers is in powers of ten throughout. */
-function tickText(tick: number, { ticks }: Scale): string {
+export function tickText(tick: number, { ticks }: Scale): string {
   const small = Math.max(...ticks.map(Math.abs)) < 0.01
   return small && tick !== 0 ? tick.toExponential(1).replace('.0e', 'e') : significant(tick)
 }
@@ -71,7 +73,7 @@ function frameOf(chart: Chart, all: readonly Point[]): Frame {
   // The curve fills the width: round ticks inside the range, not around it.
   const [first, last] = [Math.min(...steps), Math.max(...steps)]
   const [from, to] = first === last ? [xs.min, xs.max] : [first, last]
-  const ys = niceScale(all.map((point) => point.y))
+  const ys = niceScale([...all.map((point) => point.y), ...(chart.reach ?? [])])
   return {
     ...chart,
     xs: { min: from, max: to, ticks: xs.ticks.filter((tick) => tick >= from && tick <= to) },

@@ -5,6 +5,7 @@
 import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
 import type { TrainOptions } from '../../config/verbs/index.ts'
+import type { DataReport } from '../../data/data-report.ts'
 import { isLowrankError } from '../../support/errors.ts'
 import { dryRun } from '../dry-run.ts'
 import { type LoggedEval, readTrainerLog } from '../report/trainer-log.ts'
@@ -69,16 +70,16 @@ async function trainOnce(
   let labels: Record<string, number> | undefined
   let seen = false
   const onEvent = (event: TrainEvent): void => {
-    if (event.type === 'data') [labels, seen] = [event.report.heldLabels, true]
+    if (event.type === 'data') [labels, seen] = [labelsThatCount(event.report), true]
     const told = toldOf(event)
     if (told) emit(told)
   }
   const result = await drained(train({ ...runOptions(run), signal }), onEvent)
   if (result.stopped === true) return undefined
   // A run that had finished before it was killed tells nothing of its rows.
-  if (!seen) labels = (await dryRun(run.options)).data.heldLabels
+  if (!seen) labels = labelsThatCount((await dryRun(run.options)).data)
   const { evals } = await readTrainerLog(join(run.output, 'trainer_log.jsonl'))
-  const figures = figuresThatCount(evals, result)
+  const figures = figuresThatCount(result)
   return {
     status: 'done',
     figures,
@@ -111,10 +112,14 @@ function toldOf(event: TrainEvent): RunEvent | undefined {
   return event.type === 'notice' ? event : undefined
 }
 
-/** Of the weights that are the result: the evaluation whose loss the result names, else the last. */
-function figuresThatCount(evals: readonly LoggedEval[], { evalLoss }: TrainResult): Figures {
-  const line = evals.find((one) => one.evalLoss === evalLoss) ?? evals.at(-1)
-  return line ? figuresOf(line) : {}
+/** Of the weights that are the result: on the test rows where there are any, else on those held out. */
+function figuresThatCount({ evalLoss, evalMetrics, testLoss, testMetrics }: TrainResult): Figures {
+  if (testLoss !== undefined) return { loss: testLoss, ...testMetrics }
+  return evalLoss === undefined ? {} : { loss: evalLoss, ...evalMetrics }
+}
+
+function labelsThatCount({ testRows, testLabels, heldLabels }: DataReport): Record<string, number> | undefined {
+  return testRows === undefined ? heldLabels : testLabels
 }
 
 function figuresOf({ evalLoss, metrics }: LoggedEval): Figures {

@@ -13,7 +13,8 @@ const MAY_DIFFER: ReadonlySet<string> = new Set(['threads', 'engine', 'logEvery'
 export interface RowFacts {
   rows: number
   tokens: number
-  heldRows: number
+  heldRows?: number
+  testRows?: number
 }
 
 interface SavedSetting {

@@ -4,12 +4,13 @@
  * written whole or not at all), study.json, study.html.
  */
 import { readdir, rm, rmdir } from 'node:fs/promises'
-import { dirname, join } from 'node:path'
+import { basename, dirname, join, resolve } from 'node:path'
 import { removeTemporaries, writeFileAtomic } from '../../support/atomic-write.ts'
 import { LowrankError } from '../../support/errors.ts'
 import { fileError, makeFolder, pathKind, readJson } from '../../support/files.ts'
 import { isRecord } from '../../support/json.ts'
 import { acquireLock, LOCK_FILE, type Lock } from '../../support/lock.ts'
+import { renderStudy } from './page.ts'
 import type { PlannedRun } from './plan.ts'
 import type { Figures, StudyResult, StudyRun } from './types.ts'
 
@@ -82,6 +83,7 @@ export class StudyFolder {
 
   async writeResult(result: StudyResult): Promise<void> {
     await writeFileAtomic(join(this.path, STUDY_FILE), `${JSON.stringify(result, null, 2)}\n`)
+    await writeFileAtomic(join(this.path, 'study.html'), renderStudy(result, basename(resolve(this.path))))
   }
 
   async release(): Promise<void> {
