@@ -34,7 +34,7 @@ const isNumeric = (value: LabelValue): boolean => typeof value === 'number' || N
  * head is of another size
  */
 export function planLabels(seen: readonly SeenLabel[], kind: 'row' | 'token', head: HeadFacts): LabelPlan {
-  const task = kind === 'token' ? 'token-classification' : rowTask(seen, head)
+  const task = kind === 'token' ? tokenTask(seen, head) : rowTask(seen, head)
   if (task === 'regression') return planNumbers(seen, head)
   const wrongKind = head.stands && head.labels.length > 0 && head.task !== task
   if (wrongKind) throw otherHead(head, task)
@@ -54,14 +54,20 @@ function rowTask(
 ): 'classification' | 'regression' {
   if (asked === 'classification' || asked === 'regression') return asked
   if ((stands || settled) && (task === 'regression' || task === 'classification')) return task
-  refuseMixture(seen)
+  refuseMixture(seen, 'classification')
   return seen.some(({ value }) => isNumeric(value) && !Number.isInteger(Number(value)))
     ? 'regression'
     : 'classification'
 }
 
+function tokenTask(seen: readonly SeenLabel[], { asked, stands, settled }: HeadFacts): 'token-classification' {
+  const task = 'token-classification'
+  if (asked !== task && !stands && !settled) refuseMixture(seen, task)
+  return task
+}
+
 /** A column that is sometimes a number and sometimes a word is a mistake more often than it is meant. */
-function refuseMixture(seen: readonly SeenLabel[]): void {
+function refuseMixture(seen: readonly SeenLabel[], task: TrainedTask): void {
   const [first] = seen
   const other = first && seen.find(({ value }) => isNumeric(value) !== isNumeric(first.value))
   if (!other) return
@@ -69,7 +75,7 @@ function refuseMixture(seen: readonly SeenLabel[]): void {
   throw new LowrankError(
     'data',
     `${other.source}: label is ${JSON.stringify(other.value)}, ${is}, and those before it are ${were}`,
-    { file: other.source, field: 'label', suggestion: '--task classification takes every label as a word' },
+    { file: other.source, field: 'label', suggestion: `--task ${task} takes every label as a word` },
   )
 }
 

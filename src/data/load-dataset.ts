@@ -46,6 +46,8 @@ export interface DatasetReport {
   unlabelled: number
   /** Tokens of the longest example. */
   longest: number
+  /** Tokens that stand for text the tokenizer has no piece of. */
+  unknown?: number
 }
 
 export interface LoadedDataset {
@@ -78,7 +80,7 @@ export async function loadDataset(options: LoadDatasetOptions): Promise<LoadedDa
       const encoded = encode(found, task, options, (label) => table.number(label, nameOf(row.source, row.line)))
       format = found.format
       learned = task
-      if (tally(report, encoded, task)) builder.add(encoded, row.place, row.source, row.line)
+      if (tally(report, encoded, task, options.tokenizer?.unkId)) builder.add(encoded, row.place, row.source, row.line)
     } catch (error) {
       const placed = inPlace(error, nameOf(row.source, row.line))
       if (options.skipBadRows !== true) throw placed
@@ -155,6 +157,8 @@ function formatOf(
   const format = rowFormat(row)
   if (first === 'pair-classification' && format === 'classification')
     throw new LowrankError('data', 'text_pair is missing, and the rows before have two texts', { field: 'text_pair' })
+  if (first === 'classification' && format === 'pair-classification')
+    throw new LowrankError('data', 'text_pair is there, and missing in the rows before', { field: 'text_pair' })
   if (first !== undefined && isLabelFormat(first) && !isLabelFormat(format) && row.label == null)
     throw new LowrankError('data', 'label is missing', { field: 'label' })
   if (first !== undefined && format !== first)
@@ -162,9 +166,17 @@ function formatOf(
   return { row, format }
 }
 
+/** Share of tokens; texts in the tokenizer's language have well below a hundredth. */
+const MUCH_UNKNOWN = 0.1
+
 /** What a person should be told of rows that were not taken as they stand. */
-export function rowWarnings({ cut, unlabelled, skipped, reasons }: DatasetReport): string[] {
+export function rowWarnings(report: DatasetReport): string[] {
+  const { cut, unlabelled, skipped, reasons, unknown = 0, tokens } = report
+  const share = unknown / Math.max(1, tokens)
   return [
+    ...(share > MUCH_UNKNOWN
+      ? [`${Math.round(100 * share)} % of the tokens stand for text the tokenizer has no piece of: is it made for it?`]
+      : []),
     ...(cut > 0 ? [`${count(cut)} rows were cut to the maximal length`] : []),
     ...(unlabelled > 0 ? [`${count(unlabelled)} rows have no token with loss and are left out`] : []),
     ...(skipped > 0 ? [`${count(skipped)} bad rows were skipped: ${reasons.join('; ')}`] : []),
@@ -172,7 +184,12 @@ export function rowWarnings({ cut, unlabelled, skipped, reasons }: DatasetReport
 }
 
 /** Adds a row to the report; false where it has nothing to learn. */
-function tally(report: Omit<DatasetReport, 'format'>, { ids, labels, cut }: Encoded, task: Task): boolean {
+function tally(
+  report: Omit<DatasetReport, 'format'>,
+  { ids, labels, cut }: Encoded,
+  task: Task,
+  unkId: number | undefined,
+): boolean {
   const labelled = countLabels(labels, task === 'causal-lm' ? 'next' : 'own')
   if (cut) report.cut++
   if (labelled === 0) {
@@ -183,6 +200,7 @@ function tally(report: Omit<DatasetReport, 'format'>, { ids, labels, cut }: Enco
   report.tokens += ids.length
   report.labelled += labelled
   report.longest = Math.max(report.longest, ids.length)
+  if (unkId !== undefined) report.unknown = (report.unknown ?? 0) + ids.filter((id) => id === unkId).length
   return true
 }
 

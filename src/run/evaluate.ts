@@ -31,6 +31,7 @@ import { evaluationFiles } from './evaluation-files.ts'
 import { headFacts } from './head-facts.ts'
 import { type OpenForUse, openEngineFor, openForUse } from './open-for-use.ts'
 import { rowColumnNames } from './row-columns.ts'
+import { tokenizerDoubts } from './tokenizer-doubts.ts'
 import type { EvalResult, NoticeEvent, ProgressEvent } from './types.ts'
 
 /** Masked tokens are the same in every evaluation. */
@@ -54,7 +55,8 @@ export async function evaluate(options: EvalOptions & Watched): Promise<EvalResu
   const open = await openForUse(settings, { signal, onEvent })
   checkHead(open)
   const { dataset, report } = await loadRows(settings, open, signal)
-  for (const message of rowWarnings(report)) onEvent?.({ type: 'notice', message })
+  const notes = [...tokenizerDoubts(open.tokenizer, open.base.model, report.format), ...rowWarnings(report)]
+  for (const message of notes) onEvent?.({ type: 'notice', message })
   const { engine, threads } = await openEngineFor(settings)
   try {
     const executable = await compileEvaluation(engine, open, { threads, signal })

@@ -47,6 +47,8 @@ export class Tokenizer {
   readonly bosId: number | undefined
   readonly eosId: number | undefined
   readonly padId: number | undefined
+  /** What stands for text the vocabulary has no piece of; none where another special token (GPT-2's EOS) is named so. */
+  readonly unkId: number | undefined
   /** Ids that end a generation: EOS and those that generation_config.json lists. */
   readonly stopIds: readonly number[]
   /** What the post-processor puts before and after a text. */
@@ -73,6 +75,8 @@ export class Tokenizer {
     this.bosId = this.#named('bos_token') ?? this.#inRange(parts.fallbackIds?.bos)
     this.eosId = this.#named('eos_token') ?? this.#inRange(parts.fallbackIds?.eos?.[0])
     this.padId = this.#named('pad_token') ?? this.#inRange(parts.fallbackIds?.pad)
+    const unknown = this.#named('unk_token')
+    this.unkId = [this.bosId, this.eosId, this.padId].includes(unknown) ? undefined : unknown
     const stops = [this.eosId, ...(parts.fallbackIds?.eos ?? []).map((id) => this.#inRange(id))]
     this.stopIds = [...new Set(stops.filter((id) => id !== undefined))]
     this.family = decoderFamily(Reflect.get(parts.json, 'decoder'))

@@ -15,6 +15,7 @@ import type { Tokenizer } from '../../text/tokenizer.ts'
 import { labelsAtOf } from '../../train/objectives.ts'
 import { openTokenizer } from '../open-for-use.ts'
 import { rowColumnNames } from '../row-columns.ts'
+import { tokenizerDoubts } from '../tokenizer-doubts.ts'
 import type { TrainSettings } from './settings.ts'
 
 export interface Material {
@@ -90,7 +91,7 @@ export async function loadMaterial(
     report: dataReport(train, report, {
       ...{ ...batching, tokenizer, held, test, head, labelsAt: labelsAtOf(head) },
     }),
-    notes: rowWarnings(report),
+    notes: [...tokenizerDoubts(tokenizer, model, report.format), ...rowWarnings(report)],
   }
 }
 
