@@ -140,7 +140,7 @@ function oneClass([label]: readonly SeenLabel[]): LowrankError {
   return new LowrankError('data', message, { file: label?.source, field: 'label' })
 }
 
-const ANEW = 'start from the base it was trained from, which has no head yet'
+const ANEW = '--new-head leaves it and draws one for these rows'
 
 function otherSize(seen: readonly SeenLabel[], { labels }: HeadSpec): LowrankError {
   const values = seen.map(({ value }) => value)

@@ -24,11 +24,18 @@ export interface BoundWeights<T> {
   readonly fresh: readonly ModuleInfo[]
 }
 
+/**
+ * Whose head the files hold, where they hold one: the model's `own`; that of the config, where the model was `given`
+ * another, so that tensors of other shapes are not its; or one to be left for a `new` one.
+ */
+export type HeadInFiles = 'own' | 'given' | 'new'
+
 /** @throws LowrankError `format` naming every tensor that is missing, misshapen or of integers */
 export function bindWeights<T extends Found>(
   model: Model,
   tensors: ReadonlyMap<string, T>,
   folder: string,
+  head: HeadInFiles = 'own',
 ): BoundWeights<T> {
   const bound = new Map<string, T>()
   const fresh: ModuleInfo[] = []
@@ -40,7 +47,9 @@ export function bindWeights<T extends Found>(
       ...parameter,
       held: find(model, tensors, `${module.path}.${parameter.name}`),
     }))
-    if (own.length > 0 && mayBeFresh(model, module) && found.every(({ held }) => !held)) {
+    const fits = ({ shape, held }: (typeof found)[number]): boolean => String(held?.shape) === String(shape)
+    const isOthers = module.isTaskHead === true && (head === 'new' || (head === 'given' && !found.every(fits)))
+    if (own.length > 0 && mayBeFresh(model, module) && (isOthers || found.every(({ held }) => !held))) {
       fresh.push(module)
       continue
     }

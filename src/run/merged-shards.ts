@@ -29,7 +29,7 @@ export async function mergedShards(open: OpenWithAdapters, plan: MergePlan): Pro
   const { refs: own, files } = await openWeights(folder)
   const refs = open.base.replicated?.expand(own) ?? own
   const inFile = new Map([...refs].map(([name, ref]) => [name, { ...ref, name }]))
-  const { bound, fresh } = bindWeights(model, inFile, folder)
+  const { bound, fresh } = bindWeights(model, inFile, folder, 'given')
   // A model that gets a head is another class, in whose files every name is the model's own.
   const isWhole = fresh.length > 0
   const modelNames = new Map([...bound].map(([own, { name }]) => [name, own]))

@@ -23,13 +23,14 @@ export interface OpenModel {
 }
 
 /**
- * @param head instead of the one that config.json means
+ * @param head instead of the one that config.json means; tensors of another shape in the files are then not its
+ * @param anew whatever head the files hold is left for a new one
  * @throws LowrankError naming the file and the field or tensor that does not fit.
  */
-export async function openModel(folder: string, head?: HeadSpec): Promise<OpenModel> {
+export async function openModel(folder: string, head?: HeadSpec, anew = false): Promise<OpenModel> {
   const model = await openConfig(join(folder, 'config.json'), head)
   const { refs } = await openWeights(folder)
-  const { bound, fresh } = bindWeights(model, refs, folder)
+  const { bound, fresh } = bindWeights(model, refs, folder, anew ? 'new' : head ? 'given' : 'own')
   return { folder, model, weights: bound, fresh }
 }
 

@@ -34,21 +34,34 @@ const NAME = 'lowrank'
 /**
  * Reads such a folder onto a model.
  * @param deviation of Houlsby's start, which no file says
+ * @param headed what is taken in place of the trained tensors of the file, by the model's names: another head
  * @throws LowrankError `missing`, `format`, `config`, `unsupported` naming file and field
  */
-export async function readPartsAdapter(model: Model, folder: string, deviation: number): Promise<PartsAdapter> {
+export async function readPartsAdapter(
+  model: Model,
+  folder: string,
+  deviation: number,
+  headed: (trained: Tensors) => Tensors = (trained) => trained,
+): Promise<PartsAdapter> {
   const adapter = await readAdapterConfig(folder)
   if (adapter.kind === 'peft') throw new LowrankError('config', `${folder} is one of PEFT's`, { file: folder })
   checkBase(model, adapter, folder)
-  if (adapter.kind === 'adapterhub') return await readHub(model, folder, deviation)
+  if (adapter.kind === 'adapterhub') return await readHub(model, folder, deviation, headed)
   const { method } = adapter.config
   const layout = layoutParts(model, method)
   const { trained } = await readPartsFolder(folder)
-  const source = { file: join(folder, TRAINED_TENSORS), tensors: trained }
+  const source = { file: join(folder, TRAINED_TENSORS), tensors: headed(trained) }
   return { method, layout, values: take(layout.tensors, source, ({ id }) => id, true), warnings: [] }
 }
 
-async function readHub(model: Model, folder: string, deviation: number): Promise<PartsAdapter> {
+type Tensors = ReadonlyMap<string, HostTensor>
+
+async function readHub(
+  model: Model,
+  folder: string,
+  deviation: number,
+  headed: (trained: Tensors) => Tensors,
+): Promise<PartsAdapter> {
   const { config, tensors, trained, warnings } = await readHubFolder(folder)
   const file = join(folder, ADAPTER_CONFIG)
   const bottleneck = bottleneckOfHub(config.config, model.config.hiddenSize, deviation, file)
@@ -64,7 +77,7 @@ async function readHub(model: Model, folder: string, deviation: number): Promise
   }
   const values = new Map([
     ...take(own, { file: folder, tensors }, keyOf, true),
-    ...take(rest, { file: folder, tensors: trained }, ({ id }) => id, false),
+    ...take(rest, { file: folder, tensors: headed(trained) }, ({ id }) => id, false),
   ])
   return { method, layout, values, warnings }
 }

@@ -3,7 +3,7 @@
  * what they train, then what is trained. Must not know folders of runs or engines.
  */
 import { join } from 'node:path'
-import { isLowrankError } from '../../support/errors.ts'
+import { isLowrankError, LowrankError } from '../../support/errors.ts'
 import { headFacts, headOfAdapter } from '../head-facts.ts'
 import { type OpenModel, openConfig, openModel } from '../open-model.ts'
 import { refuseRecipe } from './few-sample.ts'
@@ -20,7 +20,8 @@ export async function openRun(
 ): Promise<{ subject: Subject; material: Material }> {
   const base = await openBase(settings, folder)
   refuseRecipe(settings, base.model)
-  const facts = headFacts(base, settings.task, settings.adapter ? await headOfAdapter(settings.adapter) : undefined)
+  const trained = settings.adapter && !settings.newHead ? await headOfAdapter(settings.adapter) : undefined
+  const facts = headFacts(base, settings.task, trained)
   // The head of a decoder is its own, so what is trained does not wait for the rows.
   if (base.model.spec.task === 'causal-lm') {
     const subject = await openSubject(settings, given, folder, base.model.spec)
@@ -30,13 +31,21 @@ export async function openRun(
   return { subject: await openSubject(settings, given, folder, material.head), material }
 }
 
-/** The model as its config means it; without its language model's head where the files lack that. */
-async function openBase({ fromConfig }: TrainSettings, folder: string): Promise<Pick<OpenModel, 'model' | 'fresh'>> {
+/** The model as its config means it; without a head that is to be a new one, and without a language model's that the files lack. */
+async function openBase(
+  { fromConfig, newHead }: TrainSettings,
+  folder: string,
+): Promise<Pick<OpenModel, 'model' | 'fresh'>> {
   if (fromConfig !== undefined) {
     const model = await openConfig(fromConfig)
     return { model, fresh: model.modules.filter(({ isAbove }) => isAbove) }
   }
   const { spec } = await openConfig(join(folder, 'config.json'))
+  if (newHead && spec.task === 'causal-lm')
+    throw new LowrankError('config', '--new-head: the head of a language model that writes is part of it', {
+      ...{ field: 'new-head', suggestion: 'leave it out' },
+    })
+  if (newHead) return await openModel(folder, { task: 'embedding', labels: [] })
   try {
     return await openModel(folder)
   } catch (error) {

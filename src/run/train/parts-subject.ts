@@ -21,7 +21,15 @@ import { openModel } from '../open-model.ts'
 import { notEncoder, readPartsAdapter, writePartsAdapter } from '../parts-adapter.ts'
 import { groupRuleOf, looksBack, redrawn } from './few-sample.ts'
 import type { TrainSettings } from './settings.ts'
-import { countParameters, freshNotes, freshWeights, type Subject, trainedOf, weightReader } from './subject-base.ts'
+import {
+  countParameters,
+  freshNotes,
+  freshWeights,
+  type Subject,
+  trainedOf,
+  weightReader,
+  withNewHead,
+} from './subject-base.ts'
 
 export function isPartsMethod(method: string): method is PartsMethod {
   return PARTS_METHODS.some((one) => one === method)
@@ -34,10 +42,13 @@ export async function partsSubject(
   folder: string,
   head: HeadSpec,
 ): Promise<Subject> {
-  const open = await openModel(folder, head)
+  const open = await openModel(folder, head, settings.newHead)
   const { model } = open
   const { adapter } = settings
-  const brought = adapter === undefined ? undefined : await readPartsAdapter(model, adapter, settings.adapterInitStd)
+  const headed = (tensors: ReadonlyMap<string, HostTensor>): ReadonlyMap<string, HostTensor> =>
+    withNewHead(tensors, open, settings)
+  const brought =
+    adapter === undefined ? undefined : await readPartsAdapter(model, adapter, settings.adapterInitStd, headed)
   const method = brought ? brought.method : settings.method
   if (method === undefined || !isPartsMethod(method)) throw noMethod(adapter ?? '')
   if (model.sublayers.length === 0) throw notEncoder(model.modelType, method)
@@ -68,7 +79,7 @@ export async function partsSubject(
     write: async (target, values) =>
       await writePartsAdapter(target, { model, method, layout, base: settings.model ?? null }, values),
     parameters: countParameters(model),
-    notes: [...(brought?.warnings ?? []), ...freshNotes(open), ...anew.notes],
+    notes: [...(brought?.warnings ?? []), ...freshNotes(open, settings), ...anew.notes],
   }
 }
 

@@ -56,10 +56,37 @@ export function freshWeights(
   return initialWeights(model, settings.initSeed ?? settings.seed, fresh)
 }
 
-export function freshNotes({ fresh }: Pick<OpenModel, 'fresh'>): string[] {
+export function freshNotes(
+  { model, fresh }: Pick<OpenModel, 'model' | 'fresh'>,
+  { newHead, adapter }: Pick<TrainSettings, 'newHead' | 'adapter'>,
+): string[] {
   if (fresh.length === 0) return []
-  const names = fresh.map(({ path }) => path).join(', ')
-  return [`the base's files have no ${names}: newly initialised, trained and saved`]
+  // An adapter has the other modules that the base lacks.
+  const anew = newHead && adapter !== undefined ? fresh.filter(({ isTaskHead }) => isTaskHead) : fresh
+  const names = anew.map(({ path }) => path).join(', ')
+  const why = newHead ? `a new head for ${headWords(model)}` : `the base's files have no ${names}`
+  return [`${why}: ${newHead ? `${names} ` : ''}newly initialised, trained and saved`]
+}
+
+function headWords({ spec }: Model): string {
+  return spec.labels.length > 1 ? `${spec.task} of ${spec.labels.length} labels` : spec.task
+}
+
+/**
+ * The tensors of an adapter that a run starts from, with those of a new head in place of the one it was trained with.
+ * @param keyOf the file's key of a base tensor's name
+ */
+export function withNewHead(
+  tensors: ReadonlyMap<string, HostTensor>,
+  open: Pick<OpenModel, 'model' | 'fresh'>,
+  settings: TrainSettings,
+  keyOf: (name: string) => string = (name) => name,
+): ReadonlyMap<string, HostTensor> {
+  if (!settings.newHead) return tensors
+  const heads = open.model.modules.filter(({ isTaskHead }) => isTaskHead)
+  const isHeads = (key: string): boolean => heads.some(({ path }) => key.startsWith(keyOf(`${path}.`)))
+  const drawn = [...freshWeights(open, settings)].map(([name, value]) => [keyOf(name), value] as const)
+  return new Map([...[...tensors].filter(([key]) => !isHeads(key)), ...drawn.filter(([key]) => isHeads(key))])
 }
 
 export function valueById(values: ReadonlyMap<string, HostTensor>, id: string): HostTensor {

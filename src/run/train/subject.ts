@@ -17,6 +17,7 @@ import type { Model } from '../../models/model.ts'
 import { adapterTensorsToSave, type LoadedTensors, loadAdapterTensors } from '../../peft/adapter-tensors.ts'
 import { initAdapter } from '../../peft/init.ts'
 import { plainConfig, plainValues } from '../../peft/inits/plain-lora.ts'
+import { fileKey } from '../../peft/keys.ts'
 import { type AdapterLayout, layoutAdapter } from '../../peft/layout.ts'
 import { writeFileAtomic } from '../../support/atomic-write.ts'
 import type { HostTensor } from '../../tensor/host-tensor.ts'
@@ -47,6 +48,7 @@ import {
   trainedOf,
   valueById,
   weightReader,
+  withNewHead,
 } from './subject-base.ts'
 
 export type { Subject }
@@ -95,7 +97,7 @@ async function loraSubject(
   folder: string,
   head: HeadSpec,
 ): Promise<Subject> {
-  const plain = await openModel(folder, head)
+  const plain = await openModel(folder, head, settings.newHead)
   const adapter = settings.adapter === undefined ? undefined : await readPeftFolder(settings.adapter)
   if (adapter) refuseContradiction(settings, given, adapter.config, settings.adapter ?? '')
   const config = adapter?.config ?? (await newLoraConfig(settings, given, plain))
@@ -105,7 +107,7 @@ async function loraSubject(
   const layout = layoutAdapter(model.modules, config, { modelType: model.modelType, loaded: adapter !== undefined })
   if (!adapter) {
     const drawn = await buildLora({ settings, folder, model, refs, config, layout })
-    const subject = { ...drawn, notes: [...freshNotes(open), ...drawn.notes] }
+    const subject = { ...drawn, notes: [...freshNotes(open, settings), ...drawn.notes] }
     if (!findsFirstValues(config)) return subject
     checkFirstValues({ model, layout, config })
     const find = async (context: FirstValuesContext): Promise<Subject> => {
@@ -115,16 +117,18 @@ async function loraSubject(
     }
     return { ...subject, find }
   }
-  const brought = loadAdapterTensors(layout, model.modules, adapter.tensors, settings.adapter)
+  const tensors = withNewHead(adapter.tensors, open, settings, fileKey)
+  const brought = loadAdapterTensors(layout, model.modules, tensors, settings.adapter)
   const parts: LoraParts = { settings, folder, model, refs, config, layout, brought }
   const built = await buildLora(parts)
   const init = config.init_lora_weights
-  if (!changesBase(init)) return { ...built, notes: [...adapter.warnings, ...built.notes] }
+  const headNotes = settings.newHead ? freshNotes(open, settings) : []
+  if (!changesBase(init)) return { ...built, notes: [...adapter.warnings, ...headNotes, ...built.notes] }
   // As PEFT: the start is taken out of the base again, and training goes on from the adapter's values.
   checkFirstValues({ model, layout, config })
   const find = async (context: FirstValuesContext): Promise<Subject> =>
     await buildLora({ ...parts, found: await findFirstValues({ model, weights: refs, layout, config }, context) })
-  return { ...built, find, notes: [...adapter.warnings, ...sketchNotes(init), ...built.notes] }
+  return { ...built, find, notes: [...adapter.warnings, ...headNotes, ...sketchNotes(init), ...built.notes] }
 }
 
 interface LoraParts {
@@ -205,7 +209,7 @@ function loraPlusOf(settings: TrainSettings, { modules }: Model): LoraPlus {
 
 async function fullSubject(settings: TrainSettings, folder: string, head: HeadSpec): Promise<Subject> {
   const configFile = settings.fromConfig ?? join(folder, 'config.json')
-  const opened = settings.fromConfig === undefined ? await openModel(folder, head) : undefined
+  const opened = settings.fromConfig === undefined ? await openModel(folder, head, settings.newHead) : undefined
   const model = opened?.model ?? (await openConfig(configFile, head))
   const layout = layoutFull(model.modules)
   const anew = redrawn(settings, model)
@@ -238,7 +242,7 @@ async function fullSubject(settings: TrainSettings, folder: string, head: HeadSp
       await writeFileAtomic(join(target, 'config.json'), `${JSON.stringify({ ...json, dtype: 'float32' }, null, 2)}\n`)
     },
     parameters: countParameters(model),
-    notes: [...(opened ? freshNotes(opened) : []), ...anew.notes],
+    notes: [...(opened ? freshNotes(opened, settings) : []), ...anew.notes],
   }
 }
 
