@@ -1,6 +1,7 @@
 /**
  * @file `eval`: token-weighted loss and perplexity of a model, with or without adapters, on rows. Must not know a terminal.
  */
+import { adapterSpecs } from '../config/options/model.ts'
 import { resolveOptions } from '../config/resolve.ts'
 import type { EvalOptions, EvalSettings } from '../config/verbs/index.ts'
 import type { Batch } from '../data/batch.ts'
@@ -21,15 +22,18 @@ import {
 } from '../infer/loaded-adapter.ts'
 import type { Model } from '../models/model.ts'
 import { newBuilder } from '../ops/index.ts'
+import { writeFileAtomic } from '../support/atomic-write.ts'
 import { LowrankError } from '../support/errors.ts'
 import type { HostTensor } from '../tensor/host-tensor.ts'
 import { labelLosses } from '../train/evaluation.ts'
 import { batchFeeds, batchLosses } from '../train/loss-graph.ts'
-import { Measure } from '../train/measure.ts'
+import { Measure, type Told } from '../train/measure.ts'
+import type { Metrics } from '../train/metrics.ts'
 import { objectiveOf } from '../train/objectives.ts'
 import { evaluationFiles } from './evaluation-files.ts'
 import { headFacts } from './head-facts.ts'
 import { type OpenForUse, openEngineFor, openForUse } from './open-for-use.ts'
+import { renderEvaluation } from './report/eval-page.ts'
 import { rowColumnNames } from './row-columns.ts'
 import { tokenizerDoubts } from './tokenizer-doubts.ts'
 import type { EvalResult, NoticeEvent, ProgressEvent } from './types.ts'
@@ -73,7 +77,9 @@ export async function evaluate(options: EvalOptions & Watched): Promise<EvalResu
       const rows = report.rows + report.unlabelled + report.skipped
       const layouts = findAdapters(open.adapters, open.uses).map(({ layout }) => layout)
       const losses = labelLosses(executable, eachBatch(batches), { model: open.base.model, layouts, signal })
-      return await measure(losses, spec, batches.stepsPerEpoch, settings.perExample ? rows : undefined, onEvent)
+      const found = await measure(losses, spec, batches.stepsPerEpoch, settings.perExample ? rows : undefined, onEvent)
+      if (settings.report !== undefined) await writeReport(settings.report, settings, open, found)
+      return found.result
     } finally {
       await executable.dispose()
     }
@@ -150,7 +156,7 @@ async function measure(
   steps: number,
   rows: number | undefined,
   onProgress: Watched['onProgress'],
-): Promise<EvalResult> {
+): Promise<Found> {
   const perRow = rows === undefined ? undefined : new RowMeans(rows)
   const told = new Measure(head)
   let [sum, tokens, examples, step] = [0, 0, 0, 0]
@@ -164,12 +170,31 @@ async function measure(
   }
   const loss = sum / tokens
   const counts = told.confusion()
-  return {
+  const metrics = told.metrics()
+  const result: EvalResult = {
     ...{ loss, perplexity: Math.exp(loss), tokens, examples },
-    ...told.metrics(),
+    ...metrics,
     ...(counts ? { confusion: { labels: head.labels, counts } } : {}),
     ...(perRow ? { losses: perRow.means() } : {}),
   }
+  return { result, metrics, told: told.told() }
+}
+
+interface Found {
+  readonly result: EvalResult
+  readonly metrics: Metrics
+  readonly told: Told | undefined
+}
+
+async function writeReport(
+  file: string,
+  { model, adapter = [], data }: EvalSettings,
+  { base }: Pick<OpenForUse, 'base'>,
+  { result, metrics, told }: Found,
+): Promise<void> {
+  const adapters = adapterSpecs(adapter).map(({ path }) => path)
+  const page = renderEvaluation({ ...result, model: model ?? base.folder, adapters, data, metrics, told })
+  await writeFileAtomic(file, page)
 }
 
 function* eachBatch(batches: Batches): Generator<Batch> {

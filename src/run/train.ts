@@ -39,6 +39,7 @@ import { finishedResult, RunFolder } from './train/run-folder.ts'
 import { effectiveSettings, fingerprint, runFileText, type TrainOptions, type TrainSettings } from './train/settings.ts'
 import { StepReporter, stepLine } from './train/step-reporter.ts'
 import type { Subject } from './train/subject.ts'
+import { ToldBy } from './train/told-by.ts'
 import type { Stoppable, TrainEvent, TrainResult } from './types.ts'
 
 export type { TrainOptions }
@@ -174,6 +175,7 @@ async function* trainIn(folder: RunFolder, run: Run, work: Work): AsyncGenerator
         prefixRows: work.heldPrefix,
       })
     : undefined
+  const toldBy = new ToldBy()
   const save = async (): Promise<string> => {
     const values = await session.parameters()
     const path = await saveCheckpoint(
@@ -190,7 +192,7 @@ async function* trainIn(folder: RunFolder, run: Run, work: Work): AsyncGenerator
     batches,
     settings: loopSettings(settings, totalSteps),
     progress,
-    evaluate: evaluator && (() => evaluator.run()),
+    evaluate: evaluator && (() => toldBy.evaluate(evaluator, progress)),
     save,
     savesBest: settings.keepBest,
     sourceOf: (place) => sourceOf(material.train, place),
@@ -210,7 +212,8 @@ async function* trainIn(folder: RunFolder, run: Run, work: Work): AsyncGenerator
       if (line) await folder.log(line)
       yield event
     }
-    return yield* finish(folder, run, work, { progress, reporter, stopped })
+    const told = evaluator && toldBy.lookup(evaluator)
+    return yield* finish(folder, run, work, { progress, reporter, stopped, told })
   } finally {
     // Reached with the loop still open where our own reader left: its `finally` saves.
     await loop.return({ stopped: true })

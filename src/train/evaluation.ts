@@ -10,7 +10,7 @@ import type { Model } from '../models/model.ts'
 import type { AdapterLayout } from '../peft/layout.ts'
 import { invariant, LowrankError } from '../support/errors.ts'
 import { batchTensors } from './batch-tensors.ts'
-import { Measure } from './measure.ts'
+import { Measure, type Told } from './measure.ts'
 import type { Metrics } from './metrics.ts'
 import { objectiveOf } from './objectives.ts'
 import type { PrefixRows } from './prefix-rows.ts'
@@ -23,6 +23,8 @@ export interface Evaluation {
   examples: number
   /** Of the task, by name; none of a language model's. */
   metrics: Metrics
+  /** What was told of the rows, where the task is measured by it. */
+  told: Told | undefined
 }
 
 export interface LossOptions {
@@ -51,7 +53,8 @@ export async function evaluateLosses(
     examples += batch.examples
     if (logits) measure.add(batch, logits)
   }
-  return { loss: tokens === 0 ? 0 : sum / tokens, tokens, examples, metrics: measure.metrics() }
+  const loss = tokens === 0 ? 0 : sum / tokens
+  return { loss, tokens, examples, metrics: measure.metrics(), told: measure.told() }
 }
 
 /** The loss of each label of each batch, in the order of `batch.labelRows`, and its logits where the task has metrics. */

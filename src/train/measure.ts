@@ -14,6 +14,20 @@ import {
   type Predictions,
 } from './metrics.ts'
 
+/** What was told of rows, to be shown. */
+export type Told =
+  | {
+      readonly kind: 'classes'
+      readonly labels: readonly string[]
+      /** `[actual][predicted]`. */
+      readonly counts: readonly (readonly number[])[]
+    }
+  /** Pairs of the number of a row and the number told; of many rows, some. */
+  | { readonly kind: 'numbers'; readonly points: readonly (readonly [number, number])[] }
+
+/** More points than a picture shows. */
+const MOST_POINTS = 2000
+
 export class Measure {
   readonly #head: HeadSpec
   readonly #predicted: number[] = []
@@ -57,6 +71,20 @@ export class Measure {
   confusion(): number[][] | undefined {
     const { task, labels } = this.#head
     return task === 'regression' || labels.length === 0 ? undefined : confusion(this.#all(), labels.length)
+  }
+
+  /** Nothing for tasks that are measured by their loss alone. */
+  told(): Told | undefined {
+    const { task, labels } = this.#head
+    const counts = this.confusion()
+    if (this.#actual.length === 0) return undefined
+    if (counts) return { kind: 'classes', labels, counts }
+    if (task !== 'regression') return undefined
+    const every = Math.ceil(this.#actual.length / MOST_POINTS)
+    const points = this.#actual.flatMap((actual, i): [number, number][] =>
+      i % every === 0 ? [[actual, this.#predicted[i] ?? 0]] : [],
+    )
+    return { kind: 'numbers', points }
   }
 
   #all(): Predictions {

@@ -24,17 +24,40 @@ export function confusion({ predicted, actual }: Predictions, classes: number): 
   return counts
 }
 
+/** What is said of one class. */
+export interface ClassFigures {
+  /** Times it is so, and times it was told. */
+  readonly actual: number
+  readonly predicted: number
+  /** Shares, 0 … 1; absent where there is nothing to divide by. */
+  readonly precision?: number
+  readonly recall?: number
+  readonly f1?: number
+}
+
+/** Of each class, from `[actual][predicted]` counts. */
+export function classFigures(counts: readonly (readonly number[])[]): ClassFigures[] {
+  return counts.map((row, i) => {
+    const right = row[i] ?? 0
+    const actual = row.reduce((a, b) => a + b, 0)
+    const predicted = counts.reduce((sum, other) => sum + (other[i] ?? 0), 0)
+    return {
+      ...{ actual, predicted },
+      ...(predicted > 0 ? { precision: right / predicted } : {}),
+      ...(actual > 0 ? { recall: right / actual } : {}),
+      ...(actual + predicted > 0 ? { f1: (2 * right) / (actual + predicted) } : {}),
+    }
+  })
+}
+
 /** `accuracy`, `macroF1` over the classes that occur in either, `matthews` (multi-class: Gorodkin 2004). */
 export function classMetrics(predictions: Predictions, classes: number): Metrics {
   const counts = confusion(predictions, classes)
   const total = predictions.actual.length
   const right = counts.reduce((sum, row, i) => sum + (row[i] ?? 0), 0)
-  const actual = counts.map((row) => row.reduce((a, b) => a + b, 0))
-  const predicted = counts.map((_, i) => counts.reduce((sum, row) => sum + (row[i] ?? 0), 0))
-  const f1 = counts.flatMap((row, i) => {
-    const sizes = (actual[i] ?? 0) + (predicted[i] ?? 0)
-    return sizes === 0 ? [] : [(2 * (row[i] ?? 0)) / sizes]
-  })
+  const figures = classFigures(counts)
+  const [actual, predicted] = [figures.map((one) => one.actual), figures.map((one) => one.predicted)]
+  const f1 = figures.flatMap((one) => (one.f1 === undefined ? [] : [one.f1]))
   const product = (a: readonly number[], b: readonly number[]): number =>
     a.reduce((sum, x, i) => sum + x * (b[i] ?? 0), 0)
   const covariance = right * total - product(actual, predicted)

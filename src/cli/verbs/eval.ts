@@ -22,5 +22,6 @@ export async function evalFace(options: EvalOptions, face: Face): Promise<undefi
     result[name] === undefined ? [] : [`${name} ${strong(result[name].toFixed(4))}`],
   )
   if (found.length > 0) face.terminal.write(`${found.join('  ')}\n`)
+  if (options.report !== undefined) face.terminal.say(face.terminal.err.faint(options.report))
   for (const [row, loss] of (result.losses ?? []).entries()) face.terminal.write(`${row}\t${loss.toFixed(6)}\n`)
 }

@@ -25,6 +25,11 @@ export const evalVerb = verb(
     ...rowOptions,
     batchSize: option('Data', integer(1).default(8), 'Rows in one forward pass.', { unit: 'rows' }),
     perExample: option('Data', boolean().default(false), 'Report the loss of each row besides.'),
+    report: option(
+      'Output',
+      text('FILE', 'an .html file').optional(),
+      'Write a page: the figures, and of classifiers what was told as what, of regression told against true.',
+    ),
     ...engineOptions,
     dtype: dtypeOption,
   },

@@ -9,6 +9,7 @@ import { ADAPTER_TENSORS } from '../../formats/peft-folder.ts'
 import { readSafetensorsHeader } from '../../formats/tensor-files.ts'
 import { pathKind } from '../../support/files.ts'
 import { isRecord } from '../../support/json.ts'
+import type { ToldRows } from './told-section.ts'
 import { readTrainerLog, type TrainerLog } from './trainer-log.ts'
 
 /** One prompt and what the tuned model made of it. */
@@ -49,6 +50,8 @@ export interface ReportData {
   samples: Sample[]
   /** What the rows are, where the run says. */
   data?: DataReport
+  /** What was told of rows that were not trained on. */
+  told?: readonly ToldRows[]
   /** Parameters of the whole model, frozen ones included. */
   parameters?: number
   /** Numbers of state that the optimizer keeps for each parameter: 2 for AdamW, 0 for SGD. */
@@ -56,7 +59,7 @@ export interface ReportData {
 }
 
 /** What the run knows and the folder does not say. */
-export type ReportExtras = Partial<Pick<ReportData, 'parameters' | 'samples' | 'trained' | 'data'>>
+export type ReportExtras = Partial<Pick<ReportData, 'parameters' | 'samples' | 'trained' | 'data' | 'told'>>
 
 /** Reads a run folder: trainer_log.jsonl, run.yaml, and the header of the trained tensors. */
 export async function readReportData(folder: string, extras: ReportExtras = {}): Promise<ReportData> {
@@ -72,8 +75,13 @@ export async function readReportData(folder: string, extras: ReportExtras = {}):
     samples: extras.samples ?? [],
     moments: options.optimizer === 'sgd' ? 0 : 2,
   }
-  const { parameters, data: rows } = extras
-  return { ...data, ...(parameters === undefined ? {} : { parameters }), ...(rows === undefined ? {} : { data: rows }) }
+  const { parameters, data: rows, told } = extras
+  return {
+    ...data,
+    ...(parameters === undefined ? {} : { parameters }),
+    ...(rows === undefined ? {} : { data: rows }),
+    ...(told === undefined ? {} : { told }),
+  }
 }
 
 async function readOptions(file: string): Promise<Record<string, unknown>> {

@@ -9,7 +9,8 @@ import type { ReportData, Sample, Setting, TrainedKind } from './data.ts'
 import { dataSection } from './data-section.ts'
 import { type Html, html } from './html.ts'
 import { smooth } from './scale.ts'
-import { style } from './style.ts'
+import { factList, renderShell } from './shell.ts'
+import { toldSections } from './told-section.ts'
 import type { TrainerLog } from './trainer-log.ts'
 
 /** Curves with more points than this are drawn smoothed, over the pale raw ones. */
@@ -18,20 +19,7 @@ const SMOOTH_FROM = 40
 /** The whole page as text. */
 export function renderReport(data: ReportData): string {
   const { title, model, method, log } = data
-  const page = html`<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>${`${title}: training report`}</title>
-<style>${{ markup: style }}</style>
-</head>
-<body>
-<main>
-<header>
-<h1>${title}</h1>
-<p>${`${methodName(method)} of ${model}`}</p>
-</header>
-${facts(data)}
+  const body = html`${facts(data)}
 ${lossSection(log)}
 <div class="pair">
 ${curveSection(
@@ -47,16 +35,18 @@ ${curveSection(
   log.steps.map((s) => ({ x: s.step, y: s.gradNorm })),
 )}
 </div>
+${toldSections(data.told ?? [])}
 ${dataSection(data.data)}
 ${samplesSection(data.samples)}
 ${trainedSection(data)}
-${settingsSection(data.settings)}
-<footer>${`Made by lowrank ${version}. The same numbers, line by line, are in trainer_log.jsonl.`}</footer>
-</main>
-</body>
-</html>
-`
-  return `<!doctype html>\n${page.markup}`
+${settingsSection(data.settings)}`
+  return renderShell({
+    title: `${title}: training report`,
+    heading: title,
+    below: `${methodName(method)} of ${model}`,
+    body,
+    footer: `Made by lowrank ${version}. The same numbers, line by line, are in trainer_log.jsonl.`,
+  })
 }
 
 function methodName(method: string): string {
@@ -92,7 +82,7 @@ function facts({ log, trained, parameters }: ReportData): Html {
       short(total),
       parameters === undefined ? 'parameters' : `${percent(total / parameters)} of ${short(parameters)} parameters`,
     ])
-  return html`<dl class="facts">${items.map(([name, value, more]) => html`<div><dt>${name}</dt><dd>${value}<small>${more}</small></dd></div>`)}</dl>`
+  return factList(items)
 }
 
 function lossSection({ steps, evals }: TrainerLog): Html {

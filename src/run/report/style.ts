@@ -61,6 +61,13 @@ mark { background: color-mix(in srgb, var(--good) 24%, transparent); color: inhe
 .settings dl { margin: 0; }
 .settings dl > div { display: flex; justify-content: space-between; gap: 1.5rem; border-bottom: 1px solid var(--line); padding: .22rem 0; font-size: .9375rem; }
 .settings dd { margin: 0; text-align: right; overflow-wrap: anywhere; font-variant-numeric: tabular-nums; }
+table.confusion { width: auto; }
+.confusion caption { text-align: left; color: var(--soft); font-size: .8125rem; padding-bottom: .3rem; }
+.confusion td { text-align: center; min-width: 3.2rem; padding: .42rem .6rem; border: 1px solid var(--card); }
+.confusion .right { background: color-mix(in srgb, var(--good) calc(var(--shade) * .75), transparent); }
+.confusion .wrong { background: color-mix(in srgb, var(--eval) calc(var(--shade) * .75), transparent); }
+.scatter { max-width: 26rem; }
+.scatter circle { fill: var(--train); fill-opacity: .45; }
 footer { color: var(--soft); font-size: .8125rem; margin-top: 2rem; }
 @media (max-width: 44rem) { main { padding: 1.5rem 1rem 3rem; } .pair { grid-template-columns: 1fr; } .settings { columns: 1; } section { padding: 1.1rem; } .sample dl { grid-template-columns: 1fr; gap: .15rem; } .wide svg text { font-size: 22px; } .wide .curve { stroke-width: 4; } .wide .curve.faint { stroke-width: 2; } .bar { display: none; } }
 @media print { :root { color-scheme: light; --page: #fff; --card: #fff; --ink: #000; --soft: #444; --line: #bbb; --grid: #ddd; --train: #1f5fa8; --eval: #b8500a; --rate: #5a7d1f; --norm: #7a4fa3; --good: #2d7a46; --code: #f4f4f4; }

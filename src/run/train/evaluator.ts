@@ -6,6 +6,7 @@ import { prepare } from '../../engine/prepare.ts'
 import type { Graph } from '../../graph/types.ts'
 import type { HostTensor } from '../../tensor/host-tensor.ts'
 import { type Evaluation, evaluateLosses } from '../../train/evaluation.ts'
+import { objectiveOf } from '../../train/objectives.ts'
 import { packGroup } from '../../train/parameter-groups.ts'
 import type { PrefixRows } from '../../train/prefix-rows.ts'
 import type { TrainSession } from '../../train/session.ts'
@@ -38,6 +39,11 @@ export class Evaluator {
     this.#weights = weights
     this.#batches = batches
     this.#options = options
+  }
+
+  /** Whether the task is measured by what is told, besides the loss. */
+  get measures(): boolean {
+    return objectiveOf(this.#session.trained.model).measures
   }
 
   /** @param given other weights than the present ones, by id */

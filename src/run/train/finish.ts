@@ -5,6 +5,7 @@ import type { HostTensor } from '../../tensor/host-tensor.ts'
 import { type Evaluated, figureOf } from '../../train/best.ts'
 import { type Progress, readCheckpointState } from '../../train/checkpoint.ts'
 import type { Evaluation } from '../../train/evaluation.ts'
+import type { Told } from '../../train/measure.ts'
 import type { Metrics } from '../../train/metrics.ts'
 import { unpackGroup } from '../../train/parameter-groups.ts'
 import type { TrainSession } from '../../train/session.ts'
@@ -23,6 +24,8 @@ interface End {
   readonly progress: Progress
   readonly reporter: StepReporter
   readonly stopped: boolean
+  /** What the weights of a step told of the rows held out; absent where none are. */
+  readonly told?: ((step: number, values: ReadonlyMap<string, HostTensor>) => Promise<Told | undefined>) | undefined
 }
 
 /** Writes the result and the report, and says what came of the run. */
@@ -52,7 +55,13 @@ export async function* finish(
     ...(stopped ? { stopped } : {}),
   }
   await subject.write(folder.path, values, factsOf(result))
-  await writeReport(folder.path, { parameters: subject.parameters, data: run.material.report })
+  const held = stopped ? undefined : await end.told?.(kept.step, values)
+  const sets = [
+    { name: 'Evaluation rows', told: held },
+    { name: 'Test rows', told: tested?.told },
+  ]
+  const told = sets.flatMap(({ name, told: one }) => (one ? [{ name, told: one }] : []))
+  await writeReport(folder.path, { parameters: subject.parameters, data: run.material.report, told })
   // Last: what has a result is finished, and a run that is resumed then changes nothing.
   if (!stopped) await folder.writeResult(result)
   if (!stopped) yield* reportSamples(folder.path, run, engine)
