@@ -14,7 +14,7 @@ import { readHubFolder } from '../../src/formats/adapterhub.ts'
 import { graphOf } from '../../src/graph/graph.ts'
 import { actsOnWholeBatch, adapterWeights, attachLoaded, type LoadedAdapter } from '../../src/infer/loaded-adapter.ts'
 import { newBuilder } from '../../src/ops/index.ts'
-import { bottleneckConfig, startBottleneck } from '../../src/peft/bottleneck.ts'
+import { type BottleneckMethod, bottleneckConfig, startBottleneck } from '../../src/peft/bottleneck.ts'
 import { layoutParts } from '../../src/peft/parts-layout.ts'
 import { loadAdapter } from '../../src/run/adapters.ts'
 import { evaluate } from '../../src/run/evaluate.ts'
@@ -153,8 +153,8 @@ async function logitsOf(
 }
 
 /** A new adapter on a model, as a run starts with it. */
-async function fresh(open: OpenModel, deviation: number): Promise<LoadedAdapter> {
-  const layout = layoutParts(open.model, 'houlsby', bottleneckConfig('houlsby', { size: 64, deviation, leaveOut: [] }))
+async function fresh(open: OpenModel, deviation: number, method: BottleneckMethod = 'houlsby'): Promise<LoadedAdapter> {
+  const layout = layoutParts(open.model, method, bottleneckConfig(method, { size: 64, deviation, leaveOut: [] }))
   const { config, sites } = required(layout.bottlenecks, 'bottlenecks')
   const values = new Map(sites.flatMap((site) => [...startBottleneck(site, config, 42)]))
   const tensors = layout.tensors.filter(({ role }) => role === 'own')
@@ -192,12 +192,17 @@ describe('bottlenecks on one encoder', () => {
   })
 })
 
-const models = [join(root, 'houlsby', 'model'), sharedPath('data', 'models', 'minilm-l6-v2')].filter(
-  (path) => path !== undefined && existsSync(path),
-) as string[]
+const goldenModel = (name: string): string => fileURLToPath(new URL(`../goldens/models/${name}/model`, import.meta.url))
+/** Every family of encoders, of random weights far larger than trained ones; and trained ones, where they are found. */
+const models = [
+  ...['bert-pair', 'roberta-masked', 'xlm-roberta', 'distilbert', 'electra', 'deberta-v2', 'modernbert'].map(
+    goldenModel,
+  ),
+  sharedPath('data', 'models', 'minilm-l6-v2'),
+].filter((path) => path !== undefined && existsSync(path)) as string[]
 
 describe.each(models)('a new adapter on %s', (folder) => {
-  it('starts near the base: with scale 0 on it', async () => {
+  it('starts near the base; with scale 0, and beside the sublayer, on it', async () => {
     const open = await openModel(folder, { task: 'embedding', labels: [] })
     const golden = goldenOf('houlsby')
     const base = await logitsOf(open, golden, [])
@@ -211,5 +216,7 @@ describe.each(models)('a new adapter on %s', (folder) => {
       expect(away).toBeLessThan(bound)
       expect((await logitsOf(open, golden, [{ adapter, scale: 0 }])).data).toEqual(base.data)
     }
+    const parallel = await fresh(open, 0, 'parallel')
+    expect((await logitsOf(open, golden, [{ adapter: parallel }])).data).toEqual(base.data)
   })
 })
