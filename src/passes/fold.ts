@@ -104,6 +104,8 @@ const chain: Rule = (g, node, [x]) => {
     return sameShape(inner.type.shape, node.params.shape) ? inner : g.reshape(inner, node.params)
   if (node.op === 'expand' && (x.op === 'expand' || isScalar(inner, x))) return g.expand(inner, node.params)
   if (node.op === 'reshape' && x.op === 'expand' && isScalar(inner, x)) return g.expand(inner, node.params)
+  if (node.op === 'slice' && x.op === 'slice' && node.params.axis === x.params.axis)
+    return g.slice(inner, { ...node.params, start: x.params.start + node.params.start })
   if (node.op === 'transpose' && x.op === 'transpose') {
     const before = x.params.perm
     const perm = node.params.perm.map((axis) => before[axis] ?? 0)

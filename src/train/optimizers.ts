@@ -41,11 +41,13 @@ const adamw: Optimizer = {
   update({ g, parameters, gradient, moments, rate, weightDecay, scalars }) {
     const { m: oldM = gradient, v: oldV = gradient } = moments
     const { correction1 = rate, rootCorrection2 = rate } = scalars
-    const decayed = g.mul(parameters, g.sub(1, g.mul(rate, weightDecay)))
+    const decayed = weightDecay === 0 ? parameters : g.mul(parameters, g.sub(1, g.mul(rate, weightDecay)))
     const m = g.add(oldM, g.mul(g.sub(gradient, oldM), 1 - BETA1))
     const v = g.add(g.mul(oldV, BETA2), g.mul(g.mul(gradient, gradient), 1 - BETA2))
-    const denominator = g.add(g.div(g.sqrt(v), rootCorrection2), EPSILON)
-    const moved = g.sub(decayed, g.mul(g.div(m, denominator), g.div(rate, correction1)))
+    // √(v / c₂) + ε under a fraction of scalars: one pass over the vector less.
+    const denominator = g.add(g.sqrt(v), g.mul(rootCorrection2, EPSILON))
+    const size = g.div(g.mul(rate, rootCorrection2), correction1)
+    const moved = g.sub(decayed, g.mul(g.div(m, denominator), size))
     return { parameters: moved, moments: { m, v } }
   },
 }
