@@ -8,11 +8,12 @@ const MISSING = '–'
 
 /** Metrics in as many digits as seeds can tell apart. */
 export function figure(value: number | null | undefined): string {
-  return value === null || value === undefined ? MISSING : value.toFixed(4)
+  // A minus before nothing but zeros says nothing.
+  return value === null || value === undefined ? MISSING : value.toFixed(4).replace(/^-(?=0\.0+$)/, '')
 }
 
 function interval(ci95: readonly [number, number] | null): string {
-  return ci95 === null ? MISSING : `${ci95[0].toFixed(4)} to ${ci95[1].toFixed(4)}`
+  return ci95 === null ? MISSING : `${figure(ci95[0])} to ${figure(ci95[1])}`
 }
 
 /** @param planned runs of each setting */
@@ -40,7 +41,7 @@ export function differenceTable(differences: readonly StudyDifference[], palette
   const rows = differences.map((one) => [
     one.name,
     String(one.n),
-    one.mean === null ? MISSING : `${one.mean < 0 ? '' : '+'}${one.mean.toFixed(4)}`,
+    `${(one.mean ?? 0) > 0 ? '+' : ''}${figure(one.mean)}`,
     interval(one.ci95),
   ])
   return table([heading, ...rows], palette)

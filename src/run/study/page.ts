@@ -1,4 +1,5 @@
 /** @file A study as one HTML page: table, box plots, paired differences, a curve a run. No network, no script. */
+import { kebab } from '../../config/option.ts'
 import { duration, percent, significant } from '../../support/human.ts'
 import { version } from '../../support/version.ts'
 import { type Chart, lineChart, type Series } from '../report/chart.ts'
@@ -9,7 +10,7 @@ import { boxPlot, intervalPlot } from './plots.ts'
 import type { StudyGroup, StudyResult, StudyRun } from './types.ts'
 
 const studyStyle = `
-.name { fill: var(--ink); font-size: 13px; }
+svg .name { fill: var(--ink); font-size: 13px; }
 .box line { stroke: var(--train); stroke-width: 1.5; } .box rect { fill: color-mix(in srgb, var(--train) 18%, var(--card)); stroke: var(--train); stroke-width: 1.5; }
 .box .median { stroke-width: 3; }
 .run { fill: var(--ink); opacity: .45; } .run.bad { fill: var(--card); stroke: var(--eval); stroke-width: 1.5; opacity: 1; }
@@ -105,7 +106,7 @@ function differenceSection({ metric, differences }: StudyResult): Html {
   const rows = differences.map(({ name, n, mean, std, ci95 }) => [
     name,
     String(n),
-    mean === null ? '–' : `${mean < 0 ? '' : '+'}${decimals(mean)}`,
+    mean === null ? '–' : `${mean > 0 ? '+' : ''}${decimals(mean)}`,
     decimals(std),
     range(ci95),
   ])
@@ -171,7 +172,7 @@ function meanCurve(curves: readonly (readonly { x: number; y: number }[])[]): { 
 function settingSection(groups: readonly StudyGroup[]): Html {
   const list = groups.map(({ name, settings }) => {
     const own = Object.entries(settings)
-    const shown = own.map(([option, value]) => html`<div><dt>${option}</dt><dd>${textOf(value)}</dd></div>`)
+    const shown = own.map(([option, value]) => html`<div><dt>${kebab(option)}</dt><dd>${textOf(value)}</dd></div>`)
     return html`<div><h3>${name}</h3><dl>${own.length > 0 ? shown : html`<div><dt>as the base</dt><dd></dd></div>`}</dl></div>`
   })
   return section('What each setting says beyond the base', '', html`<div class="settings">${list}</div>`)
@@ -203,5 +204,7 @@ function range(ci95: readonly [number, number] | null): string {
 
 function decimals(value: number | null | undefined): string {
   if (value === null || value === undefined) return '–'
-  return Math.abs(value) >= 0.001 || value === 0 ? value.toFixed(4) : significant(value)
+  // Below a billionth it is rounding that is left of nothing.
+  const size = Math.abs(value)
+  return size >= 1e-3 ? value.toFixed(4) : size < 1e-9 ? '0.0000' : significant(value)
 }
