@@ -8,6 +8,7 @@ import { type AdapterInput, type AdapterSpec, adapterSpecs } from '../config/opt
 import { readAdapterConfig } from '../formats/adapter-folder.ts'
 import { readPeftFolder } from '../formats/peft-folder.ts'
 import { readTensor, type WeightRef } from '../formats/tensor-files.ts'
+import { withoutLayers } from '../infer/drop-layers.ts'
 import type { AdapterUse, LoadedAdapter } from '../infer/loaded-adapter.ts'
 import { checkUses } from '../infer/loaded-adapter.ts'
 import { loadAdapterTensors } from '../peft/adapter-tensors.ts'
@@ -34,7 +35,7 @@ export interface LoadedAdapters {
 export async function loadAdapters(
   base: OpenModel,
   inputs: readonly AdapterInput[],
-  options: BaseOptions = {},
+  options: LoadOptions = {},
 ): Promise<LoadedAdapters> {
   const specs = adapterSpecs(inputs)
   checkNames(specs)
@@ -45,11 +46,25 @@ export async function loadAdapters(
   return { adapters, uses }
 }
 
+export interface LoadOptions extends BaseOptions {
+  /** Layers whose bottleneck adapters are left out. */
+  readonly adapterDrop?: readonly number[] | undefined
+}
+
 /** Loads one adapter. */
 export async function loadAdapter(
+  base: OpenModel,
+  spec: Pick<AdapterSpec, 'name' | 'path'>,
+  options: LoadOptions = {},
+): Promise<LoadedAdapter> {
+  const whole = await loadWhole(base, spec, options)
+  return withoutLayers(whole, options.adapterDrop ?? [], { count: base.model.config.layers, path: spec.path })
+}
+
+async function loadWhole(
   { model, weights, replicated }: OpenModel,
   { name, path }: Pick<AdapterSpec, 'name' | 'path'>,
-  options: BaseOptions = {},
+  options: BaseOptions,
 ): Promise<LoadedAdapter> {
   const folder = await adapterFolder(path, options)
   if ((await readAdapterConfig(folder)).kind !== 'peft')

@@ -24,6 +24,7 @@ import { type OpenModel, openModel, withReplication } from './open-model.ts'
 export interface UseSettings {
   readonly model?: string | undefined
   readonly adapter?: readonly AdapterInput[] | undefined
+  readonly adapterDrop?: readonly number[] | undefined
   readonly tokenizer?: string | undefined
   readonly revision?: string | undefined
   readonly offline?: boolean | undefined
@@ -48,7 +49,8 @@ export async function openWithAdapters(settings: UseSettings, options: BaseOptio
   const where: BaseOptions = { ...options, revision: settings.revision, offline: settings.offline }
   const plain = await openModel(await namedBase(settings, where), await headOfAdapters(settings.adapter ?? [], where))
   const base = await withReplication(plain, await commonReplication(settings.adapter ?? [], where))
-  return { base, ...(await loadAdapters(base, settings.adapter ?? [], where)) }
+  const { adapterDrop } = settings
+  return { base, ...(await loadAdapters(base, settings.adapter ?? [], { ...where, adapterDrop })) }
 }
 
 /** The head that the first adapter with one was trained with; the model's own where none has. */

@@ -16,12 +16,13 @@ import { LowrankError } from '../support/errors.ts'
 import { count } from '../support/human.ts'
 import { nearest } from '../support/nearest.ts'
 import type { Tokenizer } from '../text/tokenizer.ts'
-import { adapterFolder, checkNames, loadAdapter } from './adapters.ts'
+import { adapterFolder, checkNames, type LoadOptions, loadAdapter } from './adapters.ts'
 import type { BaseOptions } from './base-folder.ts'
 import type { Watched } from './evaluate.ts'
 import { headOfAdapter } from './head-facts.ts'
 import { type EngineSettings, namedBase, openEngineFor, openTokenizer, type UseSettings } from './open-for-use.ts'
 import { type OpenModel, openModel, withReplication } from './open-model.ts'
+import { tokenizerDoubts } from './tokenizer-doubts.ts'
 
 /** A base with one of its adapters, as opened. */
 export interface OpenSeat extends Seat {
@@ -56,15 +57,17 @@ export async function openReader(
 ): Promise<OpenReader> {
   const where: BaseOptions = { ...options, revision: settings.revision, offline: settings.offline }
   const folder = await namedBase(settings, where)
-  const seats = await openSeats(folder, settings.adapter ?? [], where)
+  const seats = await openSeats(folder, settings.adapter ?? [], { ...where, adapterDrop: settings.adapterDrop })
   for (const seat of seats) check(seat)
   const tokenizer = await openTokenizer(settings.tokenizer, folder)
+  const doubts = seats.slice(0, 1).flatMap(({ model }) => tokenizerDoubts(tokenizer, model, 'text'))
+  for (const message of doubts) options.onEvent?.({ type: 'notice', message })
   const { engine, threads } = await openEngineFor(settings)
   const { batchSize, maxLength } = settings
   return { seats, reader: new Reader({ engine, seats, wanted, threads, batchSize }), tokenizer, engine, maxLength }
 }
 
-async function openSeats(folder: string, inputs: readonly AdapterInput[], where: BaseOptions): Promise<OpenSeat[]> {
+async function openSeats(folder: string, inputs: readonly AdapterInput[], where: LoadOptions): Promise<OpenSeat[]> {
   const specs = adapterSpecs(inputs)
   checkNames(specs)
   if (specs.length === 0) {

@@ -1,14 +1,17 @@
 /** @file Methods that sit in an encoder, from options to a run folder and back: evaluation, going on, merging, looking at it. */
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { readHubFolder } from '../../src/formats/adapterhub.ts'
 import { readSafetensors } from '../../src/formats/tensor-files.ts'
+import { writeTorchFile } from '../../src/formats/torch-write.ts'
 import { evaluate } from '../../src/run/evaluate.ts'
 import { inspect } from '../../src/run/inspect.ts'
 import { mergeAdapter } from '../../src/run/merge.ts'
 import { type TrainOptions, train } from '../../src/run/train.ts'
 import type { TrainResult } from '../../src/run/types.ts'
+import { type HostTensor, zeros } from '../../src/tensor/host-tensor.ts'
 import { tinyBert, writeRows, writeTinyModel } from '../setup/tiny-model.ts'
 
 const lab = mkdtempSync(join(tmpdir(), 'lowrank-parts-'))
@@ -43,6 +46,8 @@ const evalLoss = async (model: string, adapter?: string): Promise<number> =>
   (await evaluate({ model, ...(adapter ? { adapter: [adapter] } : {}), data: [at('held.jsonl')], engine: 'reference' }))
     .loss
 
+const bytes = (...parts: string[]): Buffer => readFileSync(at(...parts))
+
 const methods = ['houlsby', 'pfeiffer', 'parallel', 'bitfit', 'ln-tuning', 'head'] as const
 
 describe.each(methods)('%s', (method) => {
@@ -65,6 +70,16 @@ describe.each(methods)('%s', (method) => {
     expect(longer.steps).toBe(4)
   })
 
+  it('goes on bit for bit after a stop, dropout and all', async () => {
+    const settings: TrainOptions = { ...options, schedule: 'constant', dataSeed: 5 }
+    await run({ ...settings, output: at(`${method}-straight`), steps: 4 })
+    await run({ ...settings, output: at(`${method}-halves`), steps: 2 })
+    await run({ output: at(`${method}-halves`), resume: true, steps: 4 })
+    const files = sized ? ['pytorch_adapter.bin', 'pytorch_model_head.bin'] : []
+    for (const file of [...files, 'trained.safetensors', 'labels.json'])
+      expect(bytes(`${method}-halves`, file).equals(bytes(`${method}-straight`, file)), file).toBe(true)
+  })
+
   it('is merged exactly, or refused by name', async () => {
     const merge = mergeAdapter({ model: at('bert'), adapter: [at(method)], output: at(`${method}-merged`) })
     if (sized) return await expect(merge).rejects.toThrow(/bottlenecks are layers of their own/)
@@ -73,6 +88,50 @@ describe.each(methods)('%s', (method) => {
     const trained = await readSafetensors(at(method, 'trained.safetensors'))
     const merged = await readSafetensors(at(`${method}-merged`, 'model.safetensors'))
     for (const [name, value] of trained) expect(merged.get(name)?.data).toEqual(value.data)
+  })
+})
+
+describe('layers without an adapter', () => {
+  it('are left alone in training, below the lowest adapter altogether', async () => {
+    const output = at('dropped')
+    await run({ method: 'houlsby', bottleneck: 5, adapterDrop: [0], output })
+    const { tensors, trained } = await readHubFolder(output)
+    expect([...tensors.keys()].filter((key) => !key.includes('encoder.layer.1.'))).toEqual([])
+    expect([...trained.keys()].filter((key) => /embeddings|layer\.0\./.test(key))).toEqual([])
+    expect((await inspect({ path: output })).adapter?.extras).toContain('none in layers 0')
+    const again = await run({ adapter: output, output: at('dropped-again'), learningRate: 1e-9 })
+    expect(again.evalLoss).toBeCloseTo(await evalLoss(at('bert'), output), 4)
+    expect(readFileSync(at('dropped-again', 'run.yaml'), 'utf8')).toContain('adapter-drop: [0]')
+  })
+
+  it('can be chosen where it is used: as if what the adapter adds there were 0', async () => {
+    const [used, model] = [at('houlsby'), at('bert')]
+    const drop = async (layers: number[], adapter = used): Promise<number> => {
+      const dropped = layers.length > 0 ? { adapterDrop: layers } : {}
+      const options = { model, adapter: [adapter], data: [at('held.jsonl')], engine: 'reference' } as const
+      return (await evaluate({ ...options, ...dropped })).loss
+    }
+    const { config, tensors, trained } = await readHubFolder(used)
+    const nothing = [...tensors].map(([key, value]): [string, HostTensor] => [
+      key,
+      key.includes('layer.0.') && key.includes('adapter_up') ? zeros('f32', value.shape) : value,
+    ])
+    cpSync(used, at('zeroed'), { recursive: true })
+    await writeTorchFile(at('zeroed', 'pytorch_adapter.bin'), new Map(nothing))
+    expect(config.config.leave_out).toEqual([])
+    expect(trained.size).toBeGreaterThan(0)
+    expect(await drop([0])).toBe(await drop([], at('zeroed')))
+    expect(await drop([0])).not.toBe(await drop([]))
+    await expect(drop([0, 1])).rejects.toMatchObject({
+      code: 'usage',
+      message: expect.stringMatching(/leaves .*houlsby no layer/),
+    })
+    await expect(drop([4])).rejects.toMatchObject({
+      message: expect.stringMatching(/there is no layer 4; the model has 0 to 1/),
+    })
+    await expect(drop([0], at('bitfit'))).rejects.toMatchObject({
+      message: `adapter-drop: ${at('bitfit')} has no bottleneck adapters that could be left out`,
+    })
   })
 })
 

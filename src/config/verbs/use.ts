@@ -14,6 +14,14 @@ const modelAndAdapters = {
   adapter: adaptersOption,
 }
 
+/** Of verbs that read with an encoder. */
+const adapterDrop = option(
+  'Model',
+  integers('LAYERS', 'whole numbers or ranges, as 0,2 or 0-4').optional(),
+  'Leave bottleneck adapters out of these layers, as `0-4` (AdapterDrop).',
+  { defaultText: 'none' },
+)
+
 const needsModel = (name: string) =>
   needs(['model', 'adapter'], `${name} needs {model}: a folder, lowrank-tiny, or a Hugging Face id (or an {adapter})`)
 
@@ -21,6 +29,7 @@ export const evalVerb = verb(
   'eval',
   {
     ...modelAndAdapters,
+    adapterDrop,
     data: dataOption,
     ...rowOptions,
     batchSize: option('Data', integer(1).default(8), 'Rows in one forward pass.', { unit: 'rows' }),
@@ -127,6 +136,7 @@ export const classifyVerb = verb(
   'classify',
   {
     ...modelAndAdapters,
+    adapterDrop,
     ...askedRows,
     topK: option('Output', integer(1).optional(), 'Labels of a row, the likeliest.', { defaultText: 'all' }),
     ...engineOptions,
@@ -150,6 +160,7 @@ export const embedVerb = verb(
   'embed',
   {
     ...modelAndAdapters,
+    adapterDrop,
     ...askedRows,
     pooling: option(
       'Output',
