@@ -83,6 +83,17 @@ describe.each(cases)('the folder of %s', (name) => {
   })
 })
 
+/** The mean loss of houlsby's rows as the library has it after `set_active_adapters(name, skip_layers=[layer])`. */
+const SKIPPED = [1.2377033665776254, 1.1967534765601158]
+
+describe('layers left out of an adapter as it is used', () => {
+  it.each([...SKIPPED.entries()])('%i', async (layer, expected) => {
+    const [model, adapter, data] = ['model', 'adapter', 'train.jsonl'].map((part) => join(root, 'houlsby', part))
+    const { loss } = await evaluate({ model, adapter: [adapter ?? ''], data: [data ?? ''], adapterDrop: [layer] })
+    expect(Math.abs(loss - expected)).toBeLessThan(TORCH.loss)
+  })
+})
+
 const python = hubPython()
 
 describe.skipIf(!python)('the real library', () => {
