@@ -2,8 +2,8 @@
  * @file From the scores of a classifier to what it says: labels with probabilities, numbers, words with labels, entities.
  * Must not know graphs, engines or rows.
  */
+import { entitySpans, isBio } from '../data/bio-labels.ts'
 import type { HeadSpec } from '../formats/task.ts'
-import { isBio } from '../train/metrics.ts'
 
 /** What a classifier says of a row. Which fields there are follows from its task. */
 export interface ClassifyResult {
@@ -85,18 +85,10 @@ function probabilities(scores: Float32Array): number[] {
   return powers.map((power) => power / sum)
 }
 
-/** An I- that goes on nothing of its kind begins an entity, as the metrics count it. */
 function entitiesOf(words: readonly LabelledWord[]): Entity[] {
-  const spans: [number, number][] = []
-  words.forEach(({ label }, at) => {
-    if (label === 'O') return
-    const open = spans.at(-1)
-    const before = words[at - 1]
-    const goesOn = open?.[1] === at && label.startsWith('I-') && before?.label.slice(2) === label.slice(2)
-    if (open && goesOn) open[1] = at + 1
-    else spans.push([at, at + 1])
-  })
-  return spans.map(([from, to]) => entityOf(words.slice(from, to), [from, to]))
+  return entitySpans(words.map(({ label }) => label)).map(({ start, end }) =>
+    entityOf(words.slice(start, end), [start, end]),
+  )
 }
 
 function entityOf(own: readonly LabelledWord[], words: [number, number]): Entity {

@@ -3,11 +3,12 @@
  * Must not know models or engines.
  */
 import type { Batch } from '../data/batch.ts'
-import type { FeedName, Model } from '../models/model.ts'
+import { forwardTensors } from '../models/forward-tensors.ts'
+import type { Model } from '../models/model.ts'
 import { activeTokens } from '../peft/activation.ts'
 import type { AdapterLayout } from '../peft/layout.ts'
 import { invariant } from '../support/errors.ts'
-import { type HostTensor, i64, zeros } from '../tensor/host-tensor.ts'
+import type { HostTensor } from '../tensor/host-tensor.ts'
 import { objectiveOf } from './objectives.ts'
 
 /** Name of the feed that says at which tokens adapter number `index` acts. */
@@ -30,23 +31,4 @@ export function batchTensors(
   for (const [i, { invocation }] of layouts.entries())
     if (invocation) feeds[activeFeed(i)] = activeTokens(ids, segments, invocation)
   return feeds
-}
-
-/** What the forward pass of a model reads. */
-export function forwardTensors(
-  { ids, positions, segments, types }: Pick<Batch, 'ids' | 'positions' | 'segments' | 'types'>,
-  { reads }: Pick<Model, 'reads'>,
-): Record<string, HostTensor> {
-  const [, seq = 0] = ids.shape
-  const all: Record<FeedName, HostTensor> = {
-    ids,
-    positions,
-    segments,
-    tokenTypes: types ?? zeros('i64', ids.shape),
-    columns: i64(
-      [seq],
-      Array.from({ length: seq }, (_, t) => t),
-    ),
-  }
-  return Object.fromEntries(Object.entries(all).filter(([name]) => reads.has(name as FeedName)))
 }

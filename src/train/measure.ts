@@ -3,16 +3,9 @@
  * Must not know engines or files.
  */
 import type { Batch } from '../data/batch.ts'
+import { isBio } from '../data/bio-labels.ts'
 import type { HeadSpec } from '../formats/task.ts'
-import {
-  classMetrics,
-  confusion,
-  entityMetrics,
-  isBio,
-  type Metrics,
-  numberMetrics,
-  type Predictions,
-} from './metrics.ts'
+import { classMetrics, confusion, entityMetrics, type Metrics, numberMetrics, type Predictions } from './metrics.ts'
 
 /** What was told of rows, to be shown. */
 export type Told =

@@ -1,6 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { classMetrics, entityMetrics, isBio, numberMetrics } from './metrics.ts'
+import { isBio } from '../data/bio-labels.ts'
+import { classMetrics, entityMetrics, numberMetrics } from './metrics.ts'
 
 describe('metrics of classes', () => {
   it('are scikit-learn’s', () => {

@@ -3,6 +3,7 @@
  * numbers, precision, recall and F1 of entities. Must not know models, graphs or where predictions come from.
  * Sources: scikit-learn's definitions; seqeval's for entities.
  */
+import { entitySpans } from '../data/bio-labels.ts'
 
 /** Numbers by name, each in −1 … 1. */
 export type Metrics = Readonly<Record<string, number>>
@@ -99,14 +100,8 @@ function ranks(values: readonly number[]): number[] {
   return out
 }
 
-/** Whether labels mark where entities begin and go on: O, B-…, I-…. */
-export function isBio(labels: readonly string[]): boolean {
-  return labels.some((label) => label.startsWith('B-')) && labels.every((label) => /^(O|[BI]-.+)$/.test(label))
-}
-
 /**
- * `precision`, `recall`, `f1` of whole entities: one is right where kind, beginning and end are. An I- that goes on nothing
- * of its kind begins an entity, as conlleval reads it.
+ * `precision`, `recall`, `f1` of whole entities: one is right where kind, beginning and end are.
  * @param sequences labels of the words of each text, in order
  */
 export function entityMetrics(sequences: readonly Predictions[], labels: readonly string[]): Metrics {
@@ -123,19 +118,6 @@ export function entityMetrics(sequences: readonly Predictions[], labels: readonl
 
 /** `kind start end` of each. */
 function entities(sequence: readonly number[], labels: readonly string[]): Set<string> {
-  const out = new Set<string>()
-  let open: { kind: string; start: number } | undefined
-  const close = (end: number): void => {
-    if (open) out.add(`${open.kind} ${open.start} ${end}`)
-    open = undefined
-  }
-  sequence.forEach((id, at) => {
-    const label = labels[id] ?? 'O'
-    const kind = label.slice(2)
-    if (label.startsWith('I-') && open?.kind === kind) return
-    close(at)
-    if (label !== 'O') open = { kind, start: at }
-  })
-  close(sequence.length)
-  return out
+  const spans = entitySpans(sequence.map((id) => labels[id] ?? 'O'))
+  return new Set(spans.map(({ kind, start, end }) => `${kind} ${start} ${end}`))
 }

@@ -10,12 +10,12 @@ import type { Dataset } from '../data/dataset.ts'
 import { countLabels, type Example, type LabelsAt, NO_LABEL } from '../data/example.ts'
 import type { Executable, Tensors } from '../engine/engine.ts'
 import type { Graph, Node } from '../graph/types.ts'
+import { forwardTensors } from '../models/forward-tensors.ts'
 import type { Model } from '../models/model.ts'
 import { type FrozenPrefix, standsAt, widthOf } from '../passes/frozen-prefix.ts'
 import { invariant, LowrankError } from '../support/errors.ts'
 import type { SpillStore } from '../support/spill-store.ts'
 import type { HostTensor } from '../tensor/host-tensor.ts'
-import { forwardTensors } from './batch-tensors.ts'
 
 /** Tokens computed together. */
 const TOKENS = 2048
