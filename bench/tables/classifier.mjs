@@ -6,7 +6,7 @@
 //     [--methods full,lora,houlsby,bitfit,head] [--seeds 1,2,3] [--rates lora=1e-3,…] [--epochs 3] [--json]
 //     [--python PYTHON --peer-methods lora,houlsby]
 import { execFile } from 'node:child_process'
-import { appendFileSync, existsSync, mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs'
+import { appendFileSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -21,7 +21,7 @@ const { values: flags } = parseArgs({
     methods: { type: 'string', default: 'full,lora,houlsby,bitfit,head' },
     'peer-methods': { type: 'string', default: 'lora,houlsby' },
     seeds: { type: 'string', default: '1,2,3' },
-    rates: { type: 'string', default: 'full=1e-4,lora=1e-3,houlsby=1e-3,bitfit=1e-3,head=1e-3' },
+    rates: { type: 'string', default: 'full=1e-4,lora=1e-3,houlsby=1e-3,bitfit=3e-3,head=5e-3' },
     epochs: { type: 'string', default: '3' },
     json: { type: 'boolean', default: false },
   },
@@ -66,9 +66,8 @@ async function ours({ data, method, seed }) {
 
 /** Of the tensors that a run leaves behind. */
 function bytesOf(folder) {
-  const files = ['adapter_model.safetensors', 'adapter.safetensors', 'model_head.safetensors', 'trained.safetensors']
-  const present = [...files, 'model.safetensors'].map((name) => join(folder, name)).filter(existsSync)
-  return present.reduce((sum, file) => sum + statSync(file).size, 0)
+  const files = readdirSync(folder).filter((name) => /\.(safetensors|bin)$/.test(name))
+  return files.reduce((sum, name) => sum + statSync(join(folder, name)).size, 0)
 }
 
 async function theirs({ data, method, seed }) {
