@@ -53,8 +53,8 @@ const adamw: Optimizer = {
 }
 
 /**
- * BERTAdam: Adam whose moments are not corrected for their start at zero, so that its first steps are up to √10 times
- * larger than they should be. As transformers' AdamW with `correct_bias=False` and ε 1e-8, which is what the code of arXiv
+ * BERTAdam: Adam whose moments are not corrected for their start at zero, so that its first steps are up to 6.6 times as
+ * large as theirs would be. As transformers' AdamW with `correct_bias=False` and ε 1e-8, which is what the code of arXiv
  * 2006.05987 runs for `--use_bertadam`; decay comes after the step. BERT's own (google-research/bert, optimization.py) has
  * ε 1e-6.
  */
