@@ -128,6 +128,7 @@ export const benchVerb = verb(
 
 const described = [
   'train',
+  'study',
   'eval',
   'generate',
   'chat',
