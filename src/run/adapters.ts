@@ -12,7 +12,8 @@ import { withoutLayers } from '../infer/drop-layers.ts'
 import type { AdapterUse, LoadedAdapter } from '../infer/loaded-adapter.ts'
 import { checkUses } from '../infer/loaded-adapter.ts'
 import { loadAdapterTensors } from '../peft/adapter-tensors.ts'
-import { type AdapterLayout, layoutAdapter } from '../peft/layout.ts'
+import { lacksPrefix, loadBareAdapter } from '../peft/bare-adapter.ts'
+import { layoutAdapter } from '../peft/layout.ts'
 import { invariant, isLowrankError, LowrankError } from '../support/errors.ts'
 import { pathKind } from '../support/files.ts'
 import type { HostTensor } from '../tensor/host-tensor.ts'
@@ -80,10 +81,11 @@ async function loadWhole(
         suggestion: 'name the adapter where the model is opened',
       },
     )
-  const layout = fitting(folder, config.base_model_name_or_path, () =>
-    layoutAdapter(model.modules, config, { modelType: model.modelType, loaded: true }),
-  )
-  const loaded = loadAdapterTensors(layout, model.modules, tensors, folder)
+  const { layout, loaded } = fitting(folder, config.base_model_name_or_path, () => {
+    if (lacksPrefix(model, tensors.keys())) return loadBareAdapter(model, config, tensors, folder)
+    const own = layoutAdapter(model.modules, config, { modelType: model.modelType, loaded: true })
+    return { layout: own, loaded: loadAdapterTensors(own, model.modules, tensors, folder) }
+  })
   const placed = await withTakenStart(model, { config, layout, loaded }, storedTensors(weights))
   for (const message of [...warnings, ...layout.notes, ...placed.notes])
     options.onEvent?.({ type: 'notice', message: `${path}: ${message}` })
@@ -141,7 +143,7 @@ export function checkNames(specs: readonly AdapterSpec[]): void {
 }
 
 /** An error of the config gets the folder it is about, and the base that may be the right one. */
-function fitting(folder: string, madeFor: string | null, body: () => AdapterLayout): AdapterLayout {
+function fitting<T>(folder: string, madeFor: string | null, body: () => T): T {
   try {
     return body()
   } catch (error) {

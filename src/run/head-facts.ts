@@ -2,13 +2,14 @@
  * @file What is known of a model's head: from its config, its weights, the adapters on it and what a person asked for.
  * Must not know rows or graphs.
  */
+import { join } from 'node:path'
 import type { HeadFacts } from '../data/label-plan.ts'
 import { readAdapterConfig } from '../formats/adapter-folder.ts'
 import { type HubHead, readHubHead } from '../formats/adapterhub.ts'
 import { readLabels } from '../formats/labels-file.ts'
 import { readPeftFolder } from '../formats/peft-folder.ts'
 import { genericLabel, type HeadSpec, type TrainedTask } from '../formats/task.ts'
-import type { OpenModel } from './open-model.ts'
+import { type OpenModel, openConfig } from './open-model.ts'
 
 /** `--task`: auto follows from the rows and the model's class. */
 export type AskedTask = TrainedTask | 'auto'
@@ -40,6 +41,20 @@ export async function headOfAdapter(folder: string): Promise<HeadSpec | undefine
   const count = found?.shape[0]
   if (count === undefined) return undefined
   return { task: count === 1 ? 'regression' : task, labels: Array.from({ length: count }, (_, id) => genericLabel(id)) }
+}
+
+/**
+ * The head that a model is used with under an adapter: the one it was trained with; none, where it was made on the model
+ * without one (`FEATURE_EXTRACTION`); undefined where the model's own stands.
+ * @param base folder of the model; @param folder of the adapter
+ */
+export async function headForUse(base: string, folder: string): Promise<HeadSpec | undefined> {
+  const head = await headOfAdapter(folder)
+  if (head) return head
+  const adapter = await readAdapterConfig(folder)
+  if (adapter.kind !== 'peft' || adapter.config.task_type !== 'FEATURE_EXTRACTION') return undefined
+  const { spec } = await openConfig(join(base, 'config.json'))
+  return spec.task === 'causal-lm' ? undefined : { task: 'embedding', labels: [] }
 }
 
 /** By the class of the model that the adapter was made on. */

@@ -17,7 +17,7 @@ import { loadTokenizer } from '../text/load-tokenizer.ts'
 import type { Tokenizer } from '../text/tokenizer.ts'
 import { adapterFolder, loadAdapters } from './adapters.ts'
 import { type BaseOptions, baseFolder } from './base-folder.ts'
-import { headOfAdapter } from './head-facts.ts'
+import { headForUse } from './head-facts.ts'
 import { openEngine } from './open-engine.ts'
 import { type OpenModel, openModel, withReplication } from './open-model.ts'
 
@@ -47,19 +47,26 @@ export interface OpenForUse extends OpenWithAdapters {
 /** Base and adapters, without what makes text. @throws LowrankError naming the file and field at fault */
 export async function openWithAdapters(settings: UseSettings, options: BaseOptions = {}): Promise<OpenWithAdapters> {
   const where: BaseOptions = { ...options, revision: settings.revision, offline: settings.offline }
-  const plain = await openModel(await namedBase(settings, where), await headOfAdapters(settings.adapter ?? [], where))
+  const folder = await namedBase(settings, where)
+  const plain = await openModel(folder, await headOfAdapters(folder, settings.adapter ?? [], where))
   const base = await withReplication(plain, await commonReplication(settings.adapter ?? [], where))
   const { adapterDrop } = settings
   return { base, ...(await loadAdapters(base, settings.adapter ?? [], { ...where, adapterDrop })) }
 }
 
 /** The head that the first adapter with one was trained with; the model's own where none has. */
-async function headOfAdapters(inputs: readonly AdapterInput[], options: BaseOptions): Promise<HeadSpec | undefined> {
+async function headOfAdapters(
+  base: string,
+  inputs: readonly AdapterInput[],
+  options: BaseOptions,
+): Promise<HeadSpec | undefined> {
+  let found: HeadSpec | undefined
   for (const { path } of adapterSpecs(inputs)) {
-    const head = await headOfAdapter(await adapterFolder(path, options))
-    if (head) return head
+    const head = await headForUse(base, await adapterFolder(path, options))
+    if (head && head.task !== 'embedding') return head
+    found ??= head
   }
-  return undefined
+  return found
 }
 
 /** How the adapters rebuild the base's stack. @throws LowrankError `config` where they do not agree */

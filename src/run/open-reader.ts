@@ -19,7 +19,7 @@ import type { Tokenizer } from '../text/tokenizer.ts'
 import { adapterFolder, checkNames, type LoadOptions, loadAdapter } from './adapters.ts'
 import type { BaseOptions } from './base-folder.ts'
 import type { Watched } from './evaluate.ts'
-import { headOfAdapter } from './head-facts.ts'
+import { headForUse } from './head-facts.ts'
 import { type EngineSettings, namedBase, openEngineFor, openTokenizer, type UseSettings } from './open-for-use.ts'
 import { type OpenModel, openModel, withReplication } from './open-model.ts'
 import { tokenizerDoubts } from './tokenizer-doubts.ts'
@@ -78,7 +78,7 @@ async function openSeats(folder: string, inputs: readonly AdapterInput[], where:
   for (const spec of specs) {
     const path = await adapterFolder(spec.path, where)
     const config = await readAdapterConfig(path)
-    const plain = await openModel(folder, await headOfAdapter(path))
+    const plain = await openModel(folder, await headForUse(folder, path))
     const open = await withReplication(plain, config.kind === 'peft' ? config.config.layer_replication : null)
     const adapter: LoadedAdapter = await loadAdapter(open, spec, where)
     checkUses([adapter], [{ name: spec.name, weight: spec.weight }])

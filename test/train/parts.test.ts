@@ -108,8 +108,8 @@ describe('layers without an adapter', () => {
     const [used, model] = [at('houlsby'), at('bert')]
     const drop = async (layers: number[], adapter = used): Promise<number> => {
       const dropped = layers.length > 0 ? { adapterDrop: layers } : {}
-      const options = { model, adapter: [adapter], data: [at('held.jsonl')], engine: 'reference' } as const
-      return (await evaluate({ ...options, ...dropped })).loss
+      const options = { model, adapter: [adapter], data: [at('held.jsonl')], ...dropped }
+      return (await evaluate({ ...options, engine: 'reference' })).loss
     }
     const { config, tensors, trained } = await readHubFolder(used)
     const nothing = [...tensors].map(([key, value]): [string, HostTensor] => [
