@@ -24,6 +24,8 @@ export interface ReaderOptions {
   readonly threads?: number | undefined
   /** Rows of a batch at most. */
   readonly batchSize: number
+  /** Ends compiling, which calls share; a call's own ends that call alone. */
+  readonly signal?: AbortSignal | undefined
 }
 
 /** A text as the model reads it. */
@@ -40,7 +42,7 @@ export interface ReaderRow {
 
 export interface ReadOptions {
   readonly signal?: AbortSignal | undefined
-  /** Told after each batch: rows and tokens read so far. */
+  /** Told once all is compiled, and after each batch: rows and tokens read so far. */
   readonly onBatch?: ((rows: number, tokens: number) => void) | undefined
 }
 
@@ -79,10 +81,13 @@ export class Reader {
    */
   async read(rows: readonly ReaderRow[], { signal, onBatch }: ReadOptions = {}): Promise<Float32Array[]> {
     const found = new Array<Float32Array>(rows.length)
+    const batches = this.#batches(rows)
+    for (const { group } of batches) await this.#compile(group)
     let [done, tokens] = [0, 0]
-    for (const { group, places } of this.#batches(rows)) {
+    onBatch?.(done, tokens)
+    for (const { group, places } of batches) {
       if (signal?.aborted) throw new LowrankError('stopped', 'stopped')
-      const compiled = await this.#compile(group, signal)
+      const compiled = await this.#compile(group)
       const chosen = places.map((place) => rowAt(rows, place))
       const values = await this.#run(group, compiled, chosen, signal)
       places.forEach((place, i) => {
@@ -126,17 +131,17 @@ export class Reader {
     })
   }
 
-  async #compile(group: Group, signal: AbortSignal | undefined): Promise<Compiled> {
+  async #compile(group: Group): Promise<Compiled> {
     const known = this.#compiled.get(group.key)
     if (known) return await known
-    const compiled = this.#build(group, signal)
+    const compiled = this.#build(group)
     this.#compiled.set(group.key, compiled)
     compiled.catch(() => this.#compiled.delete(group.key)) // stopped or failed: the next call tries again
     return await compiled
   }
 
-  async #build({ seats }: Group, signal: AbortSignal | undefined): Promise<Compiled> {
-    const { engine, wanted, threads } = this.#options
+  async #build({ seats }: Group): Promise<Compiled> {
+    const { engine, wanted, threads, signal } = this.#options
     const graph = buildReading(seats, wanted)
     const adapters = seats.flatMap(({ adapter }) => (adapter ? [adapter] : []))
     const weights: WeightSource = new Map([...seats.flatMap((seat) => [...seat.weights]), ...adapterWeights(adapters)])

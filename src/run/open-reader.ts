@@ -64,7 +64,8 @@ export async function openReader(
   for (const message of doubts) options.onEvent?.({ type: 'notice', message })
   const { engine, threads } = await openEngineFor(settings)
   const { batchSize, maxLength } = settings
-  return { seats, reader: new Reader({ engine, seats, wanted, threads, batchSize }), tokenizer, engine, maxLength }
+  const reader = new Reader({ engine, seats, wanted, threads, batchSize, signal: options.signal })
+  return { seats, reader, tokenizer, engine, maxLength }
 }
 
 async function openSeats(folder: string, inputs: readonly AdapterInput[], where: LoadOptions): Promise<OpenSeat[]> {
@@ -135,11 +136,12 @@ export async function readThrough(
     const tokens = firsts?.filter((at) => at !== undefined)
     return { ids, types, source, tokens, seat: seatOf(input.adapter).name }
   })
-  const started = performance.now()
+  let started = performance.now()
   const values = await reader.read(rows, {
     signal,
     onBatch: (done, tokens) => {
-      onProgress?.({ type: 'progress', label, done, total: rows.length, unit: 'rows' })
+      if (done === 0) started = performance.now()
+      else onProgress?.({ type: 'progress', label, done, total: rows.length, unit: 'rows' })
       if (done < rows.length) return
       const seconds = (performance.now() - started) / 1000
       const message = `${count(done)} rows, ${count(tokens)} tokens, ${count(Math.round(tokens / seconds))} tokens/s`

@@ -5,6 +5,7 @@ import { classifyRows } from '../../run/classify.ts'
 import { significant } from '../../support/human.ts'
 import type { Face } from '../face.ts'
 import { followProgress } from '../progress.ts'
+import { fromStdin } from '../stdin.ts'
 import { table } from '../table.ts'
 
 /** Characters of a text in a table. */
@@ -16,7 +17,7 @@ export async function classifyFace(options: ClassifyOptions, face: Face): Promis
   const { terminal } = face
   const progress = followProgress(terminal)
   const onProgress = face.json ? face.emit : progress.show
-  const rows = await classifyRows({ ...options, signal: face.signal, onProgress })
+  const rows = await classifyRows({ ...options, ...(await fromStdin(options)), signal: face.signal, onProgress })
   progress.end()
   if (face.json) return void face.emit(rows.map(({ result }) => result))
   const [only] = rows

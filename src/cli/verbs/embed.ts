@@ -4,6 +4,7 @@ import { embed } from '../../run/embed.ts'
 import { count, significant } from '../../support/human.ts'
 import type { Face } from '../face.ts'
 import { followProgress } from '../progress.ts'
+import { fromStdin } from '../stdin.ts'
 
 /** Digits of a number that f32 holds. */
 const DIGITS = 7
@@ -12,7 +13,7 @@ export async function embedFace(options: EmbedOptions, face: Face): Promise<unde
   const { terminal } = face
   const progress = followProgress(terminal)
   const onProgress = face.json ? face.emit : progress.show
-  const vectors = await embed({ ...options, signal: face.signal, onProgress })
+  const vectors = await embed({ ...options, ...(await fromStdin(options)), signal: face.signal, onProgress })
   progress.end()
   const { output } = options
   const dimensions = vectors[0]?.length ?? 0

@@ -110,7 +110,7 @@ export const chatVerb = verb(
 
 /** What classify and embed read. */
 const askedRows = {
-  text: option('Rows', freeText('TEXT').optional(), 'The text.'),
+  text: option('Rows', freeText('TEXT').optional(), 'The text; `-` reads it from stdin.'),
   textPair: option('Rows', freeText('TEXT').optional(), 'The second text, where the model reads pairs.'),
   data: { ...dataOption, group: 'Rows', schema: dataOption.schema.optional() },
   columns: { ...rowOptions.columns, group: 'Rows' },
