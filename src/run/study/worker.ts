@@ -55,7 +55,11 @@ async function ask(
     said = (said + text.toString()).slice(-2000)
   }
   child.stderr?.on('data', onText)
-  let [onMessage, onClose]: [(message: FromWorker) => void, () => void] = [() => undefined, () => undefined]
+  let [onMessage, onClose, onError]: [(message: FromWorker) => void, () => void, (error: Error) => void] = [
+    () => undefined,
+    () => undefined,
+    () => undefined,
+  ]
   try {
     return await new Promise<Outcome | undefined>((resolve, reject) => {
       onMessage = (message) => {
@@ -67,7 +71,8 @@ async function ask(
       onClose = () => reject(new LowrankError('engine', `a worker process of the study ended: ${lastLine(said)}`))
       child.on('message', onMessage)
       child.once('close', onClose)
-      child.once('error', reject)
+      onError = reject
+      child.once('error', onError)
       signal.addEventListener('abort', onAbort, { once: true })
       send({ type: 'run', run })
       if (signal.aborted) onAbort()
@@ -75,6 +80,7 @@ async function ask(
   } finally {
     child.off('message', onMessage)
     child.off('close', onClose)
+    child.off('error', onError)
     child.stderr?.off('data', onText)
     signal.removeEventListener('abort', onAbort)
   }
