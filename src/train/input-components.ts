@@ -21,6 +21,7 @@ import { invariant, LowrankError } from '../support/errors.ts'
 import { mulDims } from '../tensor/dim.ts'
 import { i64 } from '../tensor/host-tensor.ts'
 import { batchFeeds } from './loss-graph.ts'
+import { labelsAtOf } from './objectives.ts'
 
 export interface ComponentOptions {
   readonly engine: Engine
@@ -32,7 +33,7 @@ export interface ComponentOptions {
   readonly rho: number
   /** Cosine between a component and its last version from which it counts as found. */
   readonly tau: number
-  /** Only tokens that carry loss. */
+  /** Only tokens that carry loss; a label of a whole text is all its tokens'. */
   readonly labelledOnly: boolean
   readonly signal?: AbortSignal | undefined
   /** Called after each batch. */
@@ -41,7 +42,7 @@ export interface ComponentOptions {
 
 /** A model's graph of inputs, compiled. */
 interface Compiled {
-  readonly model: Pick<Model, 'reads'>
+  readonly model: Pick<Model, 'reads' | 'spec'>
   readonly executable: Executable
 }
 
@@ -101,7 +102,8 @@ function inputGraph(
     base: (name, shape, sharedWith) => g.weight(sharedWith ?? name, shape),
     adapt(layer, x) {
       const site = byPath.get(layer.site.path)
-      if (site) names.set(x, [...(names.get(x) ?? []), site])
+      // DeBERTa's projections also read its table of relative positions, which no token brings.
+      if (site && x.type.shape[0] === 'batch') names.set(x, [...(names.get(x) ?? []), site])
       return undefined
     },
   })
@@ -140,8 +142,13 @@ async function takeBatch(
   examples: readonly Example[],
   { labelledOnly, tau, signal }: ComponentOptions,
 ): Promise<void> {
-  const batch = collate(examples.map((example) => [example]))
-  const tokens = tokenRows(examples, batch.ids.shape[1] ?? 1, labelledOnly)
+  const batch = collate(
+    examples.map((example) => [example]),
+    { labelsAt: labelsAtOf(model.spec) },
+  )
+  const { task } = model.spec
+  const isByToken = task !== 'classification' && task !== 'regression'
+  const tokens = tokenRows(examples, batch.ids.shape[1] ?? 1, labelledOnly && isByToken)
   const feeds = { ...forwardTensors(batch, model), tokenRows: i64([tokens.length], tokens) }
   const outputs = await executable.run(feeds, signal ? { signal } : {})
   for (const [i, input] of inputs.entries()) {

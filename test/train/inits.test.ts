@@ -2,6 +2,7 @@
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { evaluate } from '../../src/run/evaluate.ts'
 import { mergeAdapter } from '../../src/run/merge.ts'
@@ -79,6 +80,25 @@ describe('loftq', () => {
     expect(Math.abs((await lossOf(at('llama'), output)) - loss)).toBeLessThan(TORCH.loss)
     const more = { model: at('llama'), adapter: output, steps: 1, learningRate: 1e-9 }
     expect(Math.abs((await trained(at('loftq-again'), more)) - loss)).toBeLessThan(TORCH.loss)
+  })
+})
+
+describe('encoders', () => {
+  const goldens = (name: string): string => fileURLToPath(new URL(`../goldens/models/${name}`, import.meta.url))
+  const models = ['bert-pair', 'deberta-v2', 'modernbert']
+  const all = models.flatMap((name) =>
+    (['pissa', 'olora', 'loftq', 'eva'] as const).map((init) => [name, init] as const),
+  )
+  it.each(all)('%s trained from %s is used as it was trained', async (name, init) => {
+    const [model, data, output] = [
+      join(goldens(name), 'model'),
+      join(goldens(name), 'train.jsonl'),
+      at(`${name}-${init}`),
+    ]
+    const initForm = init === 'loftq' ? 'peft' : 'plain'
+    const loss = await trained(output, { model, data, evalData: data, init, initForm, steps: 2 })
+    const found = await evaluate({ model, adapter: [output], data: [data], engine: 'reference' })
+    expect(Math.abs(found.loss - loss)).toBeLessThan(TORCH.loss)
   })
 })
 
