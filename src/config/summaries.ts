@@ -16,7 +16,7 @@ export const summaries = {
   diff: 'Compare two adapters, module by module.',
   factorize: 'W ≈ B·A for the matrices of a file: error and spectrum of every rank.',
   convert: 'Turn an adapter of another format into a PEFT folder, and back.',
-  inspect: 'What a model, adapter, checkpoint, run folder or tensor file is, on one screen.',
+  inspect: 'What a model, adapter, checkpoint, run folder, study or tensor file is, on one screen.',
   doctor: 'Machine, engines and what each can do, cache folders, and a tiny self-test of each engine.',
   bench: 'Speed and memory on this machine, against its limit and, where installed, PyTorch + PEFT.',
   schema: 'JSON Schema of the run file, for editors.',

@@ -16,6 +16,7 @@ import { pathKind } from '../support/files.ts'
 import { baseFolder } from './base-folder.ts'
 import { adapterFacts, modelFacts, partsFacts, runFacts } from './inspect/facts.ts'
 import { loralibFacts } from './inspect/loralib.ts'
+import { studyFacts } from './inspect/study.ts'
 import { type Listed, summarize } from './inspect/tensors.ts'
 import type { InspectResult } from './types.ts'
 
@@ -74,6 +75,8 @@ async function listTorch(path: string): Promise<ListedFile> {
 
 async function inspectFolder(path: string): Promise<Found> {
   const has = async (name: string): Promise<boolean> => (await pathKind(join(path, name))) === 'file'
+  const study = await studyFacts(path)
+  if (study) return { ...empty(path), kind: 'study', study }
   const isRun = (await has('trainer_log.jsonl')) || (await has('run.yaml'))
   const what = (await has(ADAPTER_CONFIG))
     ? await inspectAdapter(path)

@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { tinyBert, tinyLlama, writeRows, writeTinyModel } from '../../test/setup/tiny-model.ts'
 import { isLowrankError, type LowrankError } from '../support/errors.ts'
+import { inspect } from './inspect.ts'
 import type { StudyEvent, StudyOptions, StudyResult } from './study/types.ts'
 import { study } from './study.ts'
 
@@ -165,6 +166,16 @@ describe('a study', () => {
     const { result } = await run({ ...options, resume: true })
     const figures = (one: StudyResult) => one.runs.map(({ value, evaluations }) => ({ value, evaluations }))
     expect(figures(result)).toEqual(figures(whole.result))
+  })
+
+  it('is told by inspect', async () => {
+    const { kind, study: facts } = await inspect(at('plain'))
+    expect(kind).toBe('study')
+    expect(facts).toMatchObject({ settings: 2, seeds: 3, done: 6, total: 6, metric: 'loss' })
+    expect(facts?.groups.map(({ name, n }) => [name, n])).toEqual([
+      ['one', 3],
+      ['two', 3],
+    ])
   })
 
   it('says that a record was tampered with, and which', async () => {

@@ -319,7 +319,7 @@ export interface ErrorReport {
 // ── inspect ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
 export interface InspectResult {
-  kind: 'model' | 'adapter' | 'checkpoint' | 'run' | 'safetensors' | 'torch' | 'loralib'
+  kind: 'model' | 'adapter' | 'checkpoint' | 'run' | 'study' | 'safetensors' | 'torch' | 'loralib'
   path: string
   /** Class of the config (`LlamaForCausalLM`), method of an adapter (`LORA`), or null for a bare file. */
   architecture: string | null
@@ -341,6 +341,7 @@ export interface InspectResult {
   loralib?: LoralibFacts
   /** Every tensor, where it was asked for. */
   list?: { name: string; dtype: string; shape: number[]; bytes: number }[]
+  study?: StudyFacts
   metadata?: Record<string, string>
 }
 
@@ -403,6 +404,17 @@ export interface LoralibFacts {
 export interface RunFacts {
   steps: number
   totalSteps?: number
+export interface StudyFacts {
+  settings: number
+  seeds: number
+  /** Runs that are finished, and all there are to be. */
+  done: number
+  total: number
+  /** Of the last result that was written: the figure compared, and what it says of each setting. */
+  metric?: string
+  groups: { name: string; n: number; mean: number | null; std: number | null }[]
+}
+
   loss?: number
   evalLoss?: number
   seconds?: number

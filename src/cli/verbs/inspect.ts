@@ -1,9 +1,10 @@
 /** @file `lowrank inspect` at a terminal: one screen. Must not know file formats. */
 import type { InspectOptions } from '../../config/verbs/index.ts'
 import { inspect } from '../../run/inspect.ts'
-import type { InspectResult } from '../../run/types.ts'
+import type { InspectResult, StudyFacts } from '../../run/types.ts'
 import { bytes, count, duration, short } from '../../support/human.ts'
 import type { Face } from '../face.ts'
+import { figure } from '../study-table.ts'
 import { table } from '../table.ts'
 import type { Palette } from '../terminal.ts'
 
@@ -17,6 +18,7 @@ export async function inspectFace(options: InspectOptions, face: Face): Promise<
 }
 
 export function inspectPage(result: InspectResult, palette: Palette): string {
+  if (result.study) return studyPage(result, result.study, palette)
   const { kind, path, architecture, parameters, tensors, dtype } = result
   const lines = [`${palette.strong(path)}: ${kind}${architecture === null ? '' : `, ${architecture}`}`]
   const types = Object.entries(result.dtypes ?? {}).map(([type, n]) => `${short(n)} ${type}`)
@@ -36,6 +38,15 @@ export function inspectPage(result: InspectResult, palette: Palette): string {
   for (const [name, value] of facts) lines.push(`  ${palette.faint(name.padEnd(12))} ${value}`)
   for (const warning of result.adapter?.warnings ?? []) lines.push(`  ${palette.warn('warning')}      ${warning}`)
   return `${[...lines, '', ...tensorLines(result, palette)].join('\n')}\n`
+}
+
+/** A study has runs and no tensors. */
+function studyPage({ path }: InspectResult, study: StudyFacts, palette: Palette): string {
+  const { settings, seeds, done, total, metric, groups } = study
+  const head = `${palette.strong(path)}: study, ${settings} settings × ${seeds} seeds, ${done} of ${total} runs done`
+  const rows = groups.map(({ name, n, mean, std }) => [name, String(n), figure(mean), figure(std)])
+  const lines = rows.length > 0 ? ['', ...table([['setting', 'runs', metric ?? '', '± std'], ...rows], palette)] : []
+  return `${[head, ...lines].join('\n')}\n`
 }
 
 function modelLines({ model }: InspectResult): [string, string][] {

@@ -122,7 +122,7 @@ describe('a plan', () => {
     expect(error.code).toBe('usage')
   })
 
-  it.each([
+  it.each<[text: string, message: string, file: string, suggestion?: string]>([
     ['base:\n  model: m\n  rnak: 8\n', 'base: rnak is no option of train', 'study.yaml:3', 'rank'],
     ['base: {model: m}\ngrid:\n  learning-rat: [1]\n', 'grid: learning-rat is no option of train', 'study.yaml:3'],
     [

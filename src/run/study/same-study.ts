@@ -95,6 +95,13 @@ function refuseChange(
 const factsText = ({ rows, tokens, heldRows }: RowFacts): string =>
   `${rows} rows, ${tokens} tokens, ${heldRows} held out`
 
+/** What a plan holds, in numbers; undefined where it is none. */
+export function savedSize(plan: unknown): { settings: number; seeds: number; total: number } | undefined {
+  if (!isSaved(plan)) return undefined
+  const [settings, seeds] = [plan.settings.length, plan.seeds.length]
+  return { settings, seeds, total: settings * seeds }
+}
+
 function isSaved(json: unknown): json is SavedPlan {
   return (
     isRecord(json) &&
