@@ -5,6 +5,7 @@ import { runFileSchema } from './json-schema.ts'
 import { adapterSpecs } from './options/model.ts'
 import { resolveSettings } from './resolve.ts'
 import { formatRunFile, parseRunFile } from './run-file.ts'
+import { studyFileSchema } from './study-schema.ts'
 import type { VerbSpec } from './verb.ts'
 import { type TrainOptions, type TrainSettings, verbs } from './verbs/index.ts'
 
@@ -81,6 +82,24 @@ describe('JSON Schema', () => {
     expect(schema).toMatchObject({ type: 'object', additionalProperties: false })
     for (const [, property] of Object.entries(schema.properties as Record<string, Record<string, unknown>>))
       expect(property.description ?? property.$ref).toBeTypeOf('string')
+  })
+
+  it('of a study holds the options of train, wherever it has them', () => {
+    const { properties, $defs } = studyFileSchema()
+    expect(properties).toMatchObject({
+      base: { properties: { rank: { $ref: '#/$defs/train/properties/rank' } }, additionalProperties: false },
+      grid: { properties: { 'learning-rate': { type: 'array', minItems: 1 } } },
+      settings: { type: 'array', items: { required: ['name'] } },
+      seeds: { description: expect.any(String) },
+    })
+    expect($defs).toMatchObject({
+      train: {
+        properties: {
+          'learning-rate': { type: 'number' },
+          learningRate: { $ref: '#/$defs/train/properties/learning-rate' },
+        },
+      },
+    })
   })
 
   it('says what the options of train may be', () => {

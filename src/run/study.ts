@@ -17,6 +17,9 @@ import type { StudyEvent, StudyGroup, StudyOptions, StudyResult, StudyRun } from
 import { here, type Worker, workerProcess } from './study/worker.ts'
 import type { Stoppable } from './types.ts'
 
+/** How old study.json and study.html may be while runs go on. */
+const WRITE_EVERY_MS = 30_000
+
 type StudySettings = ReturnType<typeof resolveOptions<'study'>>
 
 /**
@@ -30,7 +33,6 @@ type StudySettings = ReturnType<typeof resolveOptions<'study'>>
  * }
  */
 export async function* study(options: StudyOptions & Stoppable): AsyncGenerator<StudyEvent, StudyResult> {
-  const started = performance.now()
   const { signal, ...given } = options
   const settings = resolveOptions('study', given as InputOf<'study'>)
   const plan = planStudy(given)
@@ -51,7 +53,7 @@ export async function* study(options: StudyOptions & Stoppable): AsyncGenerator<
     yield { type: 'start', output, settings: names, total: plan.runs.length, done: finished.size, workers }
     if (finished.size > 0) yield { type: 'groups', ...work.groups() }
     yield* eventsOf<StudyEvent, void>((emit, stop) => work.make(emit, stop), signal)
-    const result = work.result((performance.now() - started) / 1000)
+    const result = work.result()
     await folder.writeResult(result)
     yield { type: 'done', result }
     return result
@@ -118,6 +120,8 @@ class Work {
   /** By metric and setting. */
   readonly #groups = new Map<string, StudyGroup>()
   readonly #notices = new Set<string>()
+  readonly #started = performance.now()
+  #written = performance.now()
 
   constructor(folder: StudyFolder, plan: StudyPlan, settings: StudySettings, finished: Map<PlannedRun, StudyRun>) {
     this.#folder = folder
@@ -174,6 +178,15 @@ class Work {
     if (!this.#settings.keepRuns) await this.#folder.prune(run)
     emit({ type: 'run', run: record, done: this.#finished.size, total: this.#plan.runs.length })
     emit({ type: 'groups', ...this.groups() })
+    await this.#keepCurrent()
+  }
+
+  /** A long study can be looked at while it goes on. */
+  async #keepCurrent(): Promise<void> {
+    const now = performance.now()
+    if (now - this.#written < WRITE_EVERY_MS) return
+    this.#written = now
+    await this.#folder.writeResult(this.result())
   }
 
   /** Workers share the machine's threads, unless a number was asked for. */
@@ -210,7 +223,8 @@ class Work {
     return { metric, groups: groups.filter((group) => group !== undefined) }
   }
 
-  result(seconds: number): StudyResult {
+  result(): StudyResult {
+    const seconds = (performance.now() - this.#started) / 1000
     const { metric, groups } = this.groups()
     const runs = this.#runs(metric)
     const names = this.#plan.settings.map(({ name }) => name)

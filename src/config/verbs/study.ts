@@ -1,6 +1,6 @@
 /** @file Options of `study`. Must not know how runs are made or measured. */
 import { boolean, choice, countOrList, integer, option, optionMap, optionMaps, text } from '../option.ts'
-import { verb } from '../verb.ts'
+import { needs, verb } from '../verb.ts'
 
 const runs = 'Runs'
 const seeds = 'Seeds'
@@ -75,6 +75,7 @@ export const studyVerb = verb(
       ['seeds', 'dataSeeds'],
       ['seeds', 'initSeeds'],
     ],
+    rules: [needs(['base', 'settings'], 'study needs {base}: options of train, in the file that --config names')],
     notes:
       'Writes study.json, study.html, and for each run runs/SETTING/SEED.json beside its folder. A run whose numbers stop ' +
       'being numbers counts as failed and the study goes on; a wrong option stops it before the first run.',

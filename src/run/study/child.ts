@@ -28,7 +28,7 @@ process.on('message', (message: ToWorker) => {
     },
   )
 })
-// The study that asked is gone: what is being made here is nobody's.
-process.on('disconnect', () => process.exit(1))
+// The study that asked is gone, or needs nothing more: what is being made here is nobody's, and an engine may be busy.
+process.on('disconnect', () => process.kill(process.pid, 'SIGKILL'))
 // Ctrl-C reaches every process of a terminal; the study says when to stop.
 for (const name of ['SIGINT', 'SIGTERM'] as const) process.on(name, () => undefined)

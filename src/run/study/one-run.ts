@@ -68,11 +68,13 @@ async function trainOnce(
   signal: AbortSignal,
 ): Promise<Outcome | undefined> {
   let labels: Record<string, number> | undefined
-  let seen = false
+  let [seen, stepping] = [false, false]
   const onEvent = (event: TrainEvent): void => {
     if (event.type === 'data') [labels, seen] = [labelsThatCount(event.report), true]
+    if (event.type === 'step') stepping = true
     const told = toldOf(event)
-    if (told) emit(told)
+    // What is said at the end of a run is of that run alone, and stands in its record.
+    if (told && !(stepping && told.type === 'notice')) emit(told)
   }
   const result = await drained(train({ ...runOptions(run), signal }), onEvent)
   if (result.stopped === true) return undefined
