@@ -4,6 +4,7 @@
  */
 import type { TrainOptions } from '../config/verbs/index.ts'
 import { trainableOf } from './train/events.ts'
+import { recipeNotes } from './train/few-sample.ts'
 import { trainingBatches } from './train/material.ts'
 import { openRun } from './train/open-run.ts'
 import { refuseArithmetic } from './train/open-session.ts'
@@ -25,7 +26,8 @@ export async function dryRun(
   refuseArithmetic(settings)
   const folder = await folderOf(settings, onEvent, signal)
   const { subject, material } = await openRun(settings, effective.given, folder, signal)
-  for (const message of [...subject.notes, ...material.notes]) onEvent({ type: 'notice', message })
+  const recipe = recipeNotes(given, effective.settings, material.held !== undefined)
+  for (const message of [...recipe, ...subject.notes, ...material.notes]) onEvent({ type: 'notice', message })
   const { stepsPerEpoch } = trainingBatches(settings, material)
   const totalSteps = settings.steps ?? Math.ceil(settings.epochs * stepsPerEpoch)
   return {
