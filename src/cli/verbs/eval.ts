@@ -15,9 +15,10 @@ export async function evalFace(options: EvalOptions, face: Face): Promise<undefi
   if (face.json) return void face.emit(result)
   const { strong, faint } = face.terminal.out
   const over = `${count(result.tokens)} labelled tokens in ${count(result.examples)} rows`
-  face.terminal.write(
-    `loss ${strong(result.loss.toFixed(4))}  perplexity ${strong(significant(result.perplexity, 4))}  ${faint(over)}\n`,
-  )
+  // Of squared errors and of labels an exponential says nothing.
+  const isText = METRICS.every((name) => result[name] === undefined)
+  const perplexity = isText ? `perplexity ${strong(significant(result.perplexity, 4))}  ` : ''
+  face.terminal.write(`loss ${strong(result.loss.toFixed(4))}  ${perplexity}${faint(over)}\n`)
   const found = METRICS.flatMap((name) =>
     result[name] === undefined ? [] : [`${name} ${strong(result[name].toFixed(4))}`],
   )
