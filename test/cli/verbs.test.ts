@@ -176,6 +176,15 @@ describe('use', () => {
 })
 
 describe('inspect', () => {
+  it('says of a bottleneck what it is, and nothing of ranks', async () => {
+    const folder = fileURLToPath(new URL('../goldens/adapterhub/houlsby/adapter', import.meta.url))
+    const { stdout } = await runCli(['inspect', folder])
+    expect(stdout).toMatch(/adapter, bottleneck \(AdapterHub\)/)
+    expect(stdout).toMatch(/^ {2}base +not named$/m)
+    expect(stdout).toMatch(/^ {2}settings +bottleneck 4, after attention and feed-forward, gelu$/m)
+    expect(stdout).not.toMatch(/undefined|targets/)
+  })
+
   it.each([
     ['model', 'model', ['model, LlamaForCausalLM', '2 layers of 16, 4 heads (2 key-value)', 'chat template']],
     ['run', 'run', ['run, LORA', 'rank 8, alpha 16', 'q_proj × 2', 'step 6 of 6, loss']],

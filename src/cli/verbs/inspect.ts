@@ -69,15 +69,16 @@ function modelLines({ model }: InspectResult): [string, string][] {
 function adapterLines({ adapter }: InspectResult): [string, string][] {
   if (adapter === undefined) return []
   const { rank, alpha, dropout, targets, extras } = adapter
+  const base = row('base', adapter.base || 'not named')
+  // Bottlenecks and trained parts have no rank, and choose no modules.
+  if (rank === undefined) return [base, ...(extras.length > 0 ? [row('settings', extras.join(', '))] : [])]
   const names =
     typeof targets === 'string' ? targets : targets === undefined ? 'the model’s defaults' : lastNames(targets)
   const settings = [`rank ${rank}`, `alpha ${alpha}`, ...(dropout ? [`dropout ${dropout}`] : []), ...extras]
-  return [
-    ['base', adapter.base ?? 'not named'],
-    ['settings', settings.join(', ')],
-    ['targets', names],
-  ]
+  return [base, row('settings', settings.join(', ')), row('targets', names)]
 }
+
+const row = (name: string, text: string): [string, string] => [name, text]
 
 function loralibLines({ loralib, path }: InspectResult): [string, string][] {
   if (loralib === undefined) return []
