@@ -185,6 +185,7 @@ describe('rows to test on', () => {
     const line = JSON.parse(log.at(-1) ?? '') as Record<string, number>
     expect(line).toMatchObject({ test_loss: result.testLoss, test_tokens: 7, test_accuracy: found.accuracy })
     expect(line.step).toBe(tests[0]?.step)
+    expect(readFileSync(join(at('tested'), 'report.html'), 'utf8')).toContain('Test loss')
   })
 
   it('are test files of a folder', async () => {

@@ -98,6 +98,10 @@ export const trainVerb = verb(
         command: 'lowrank train --config run.yaml --learning-rate 1e-4',
         does: 'take options from a file; the flag wins',
       },
+      {
+        command: 'lowrank train --model bert-base-uncased --data rows.csv --eval-split 0.3 --recipe few-sample',
+        does: 'fine-tune an encoder on few rows',
+      },
       { command: 'lowrank train --resume --output runs/mine', does: 'go on with a stopped run, bit for bit' },
     ],
     exclusive: [

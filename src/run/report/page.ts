@@ -66,6 +66,10 @@ function facts({ log, trained, parameters }: ReportData): Html {
     const low = best < evaluated.evalLoss ? `, lowest ${decimals(best)}` : ''
     items.push(['Evaluation loss', decimals(evaluated.evalLoss), perplexity + low])
   }
+  if (log.test !== undefined) {
+    const metrics = Object.entries(log.test.metrics).map(([name, value]) => `${name} ${decimals(value)}`)
+    items.push(['Test loss', decimals(log.test.loss), [`step ${count(log.test.step)}`, ...metrics].join(', ')])
+  }
   if (last !== undefined) {
     items.push([
       'Steps',

@@ -34,6 +34,8 @@ export interface LoggedEval {
 export interface TrainerLog {
   steps: LoggedStep[]
   evals: LoggedEval[]
+  /** The result on rows that nothing was chosen by. */
+  test?: { step: number; loss: number; metrics: Record<string, number> }
 }
 
 /** Reads the log of a run; a file that is not there is an empty log. @throws {LowrankError} naming file and line. */
@@ -77,6 +79,11 @@ function addLine(log: TrainerLog, value: Record<string, unknown>): void {
       ...{ step: number('step'), evalLoss: number('eval_loss'), evalTokens: number('eval_tokens') },
       metrics: numbersOf(others),
     })
+  }
+  if (value.test_loss !== undefined) {
+    const { step, test_loss: _, test_tokens: __, ...others } = value
+    const named = Object.entries(others).map(([name, one]) => [name.replace(/^test_/, ''), one])
+    log.test = { step: Number(step), loss: number('test_loss'), metrics: numbersOf(Object.fromEntries(named)) }
   }
   if (value.loss === undefined) return
   log.steps.push({
