@@ -93,7 +93,7 @@ async function rowsOf(
 ): Promise<RowFacts> {
   const where = several ? `setting ${name}: ` : ''
   const found = await dryRun({ ...options, signal }).catch((error: unknown) => {
-    if (!several || !isLowrankError(error)) throw error
+    if (!several || !isLowrankError(error) || error.code === 'stopped') throw error
     const { code, message, file, field, suggestion } = error
     throw new LowrankError(code, where + message, { file, field, suggestion, cause: error })
   })

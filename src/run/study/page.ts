@@ -60,7 +60,7 @@ function facts({ metric, runs, groups }: StudyResult): Html {
   const items: [string, string, string][] = [
     ['Settings', String(groups.length), `${seedCount(runs)} seeds`],
     ['Runs', String(runs.length), `${duration(seconds)} of training`],
-    ['Failed', percent(runs.length === 0 ? 0 : failed / runs.length), `${failed} runs, ${crashed} of them crashed`],
+    ['Failed', percent(runs.length === 0 ? 0 : failed / runs.length), `${failed} ${failed === 1 ? 'run' : 'runs'}, ${crashed} crashed`],
   ]
   if (best) items.push(['Best mean', decimals(best.mean), best.name])
   return html`<dl class="facts">${items.map(([name, value, more]) => html`<div><dt>${name}</dt><dd>${value}<small>${more}</small></dd></div>`)}</dl>`
@@ -206,5 +206,5 @@ function decimals(value: number | null | undefined): string {
   if (value === null || value === undefined) return '–'
   // Below a billionth it is rounding that is left of nothing.
   const size = Math.abs(value)
-  return size >= 1e-3 ? value.toFixed(4) : size < 1e-9 ? '0.0000' : significant(value)
+  return size >= 5e-5 ? value.toFixed(4) : size < 1e-9 ? '0.0000' : significant(value)
 }
