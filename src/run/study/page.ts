@@ -60,7 +60,11 @@ function facts({ metric, runs, groups }: StudyResult): Html {
   const items: [string, string, string][] = [
     ['Settings', String(groups.length), `${seedCount(runs)} seeds`],
     ['Runs', String(runs.length), `${duration(seconds)} of training`],
-    ['Failed', percent(runs.length === 0 ? 0 : failed / runs.length), `${failed} ${failed === 1 ? 'run' : 'runs'}, ${crashed} crashed`],
+    [
+      'Failed',
+      percent(runs.length === 0 ? 0 : failed / runs.length),
+      `${failed} ${failed === 1 ? 'run' : 'runs'}, ${crashed} crashed`,
+    ],
   ]
   if (best) items.push(['Best mean', decimals(best.mean), best.name])
   return html`<dl class="facts">${items.map(([name, value, more]) => html`<div><dt>${name}</dt><dd>${value}<small>${more}</small></dd></div>`)}</dl>`
