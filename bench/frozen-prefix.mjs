@@ -34,7 +34,10 @@ async function timed(prefixCache, seed) {
 
 /** log p of each label, which are the logits but for one number a row. */
 async function predictionsOf(output) {
-  const texts = readFileSync(evalData, 'utf8').trim().split('\n').map((line) => JSON.parse(line).text)
+  const texts = readFileSync(evalData, 'utf8')
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line).text)
   const classifier = await openClassifier({ model, adapter: [output] })
   const found = await classifier.classify(texts)
   await classifier.dispose()
@@ -59,7 +62,13 @@ for (let seed = 1; seed <= Math.min(seeds, plainSeeds); seed++) {
 const sum = (list) => list.reduce((a, b) => a + b, 0)
 const [keptTotal, plainTotal] = [sum(kept), (sum(plain) / plainSeeds) * seeds]
 console.log(`| ${seeds} seeds, head only | seconds | a run |\n|---|---|---|`)
-console.log(`| frozen layers in every step | ${plainTotal.toFixed(0)} (${plainSeeds} runs measured) | ${(plainTotal / seeds).toFixed(2)} |`)
-console.log(`| frozen layers once | ${keptTotal.toFixed(1)} | first ${kept[0].toFixed(2)}, then ${(sum(kept.slice(1)) / (seeds - 1)).toFixed(2)} |`)
-console.log(`ratio ${(plainTotal / keptTotal).toFixed(1)}; log-probabilities differ by at most ${largest.toExponential(1)}; ${same} of ${rows} predictions the same`)
+console.log(
+  `| frozen layers in every step | ${plainTotal.toFixed(0)} (${plainSeeds} runs measured) | ${(plainTotal / seeds).toFixed(2)} |`,
+)
+console.log(
+  `| frozen layers once | ${keptTotal.toFixed(1)} | first ${kept[0].toFixed(2)}, then ${(sum(kept.slice(1)) / (seeds - 1)).toFixed(2)} |`,
+)
+console.log(
+  `ratio ${(plainTotal / keptTotal).toFixed(1)}; log-probabilities differ by at most ${largest.toExponential(1)}; ${same} of ${rows} predictions the same`,
+)
 rmSync(lab, { recursive: true })

@@ -1,8 +1,9 @@
 """One LoRA training step of PyTorch + PEFT, timed: the peer that `lowrank bench` measures itself against.
 
-Builds the model of a config.json (random weights, or those of a folder with safetensors), puts LoRA on every
-linear layer and takes AdamW steps: on random tokens, or on the rows of a file in their order, padded to the longest of
-each batch as transformers' collator does. Prints one JSON line. It must not know lowrank.
+Builds the model of a config.json (random weights, or those of a folder with safetensors), as a language model or, with
+--labels, as a classifier of texts; puts LoRA on every linear layer and takes AdamW steps: on random tokens, or on the rows
+of a file in their order, padded to the longest of each batch as transformers' collators do. Prints one JSON line. It must
+not know lowrank.
 """
 
 import argparse
@@ -16,7 +17,7 @@ os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
 import torch
 import peft
 import transformers
-from transformers import AutoConfig, AutoModelForCausalLM
+from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSequenceClassification
 
 
 def peak_memory_bytes():
@@ -34,13 +35,13 @@ def peak_memory_bytes():
 
 
 def build(args):
-    config = AutoConfig.from_pretrained(args.model)
+    labels = {"num_labels": args.labels} if args.labels else {}
+    config = AutoConfig.from_pretrained(args.model, **labels)
+    kind = AutoModelForSequenceClassification if args.labels else AutoModelForCausalLM
     folder = args.model if os.path.isdir(args.model) else os.path.dirname(args.model)
     has_weights = any(name.endswith(".safetensors") for name in os.listdir(folder or "."))
-    if has_weights:
-        model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, attn_implementation=args.attention)
-    else:
-        model = AutoModelForCausalLM.from_config(config, dtype=torch.float32, attn_implementation=args.attention)
+    how = {"dtype": torch.float32, "attn_implementation": args.attention}
+    model = kind.from_pretrained(folder, config=config, **how) if has_weights else kind.from_config(config, **how)
     if args.checkpointing:
         model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
         model.enable_input_require_grads()
@@ -49,7 +50,7 @@ def build(args):
         lora_alpha=2 * args.rank,
         lora_dropout=args.dropout,
         target_modules="all-linear",
-        task_type="CAUSAL_LM",
+        task_type="SEQ_CLS" if args.labels else "CAUSAL_LM",
     )
     model = peft.get_peft_model(model, lora)
     model.config.use_cache = False
@@ -57,26 +58,28 @@ def build(args):
     return model, config
 
 
-def padded(rows):
-    """One batch as DataCollatorForSeq2Seq makes it: right padding, its labels -100."""
+def padded(rows, is_classifier):
+    """One batch as transformers' collators make it: right padding; a language model's labels are -100 there."""
     longest = max(len(row["ids"]) for row in rows)
 
     def filled(key, value):
         return torch.tensor([row[key] + [value] * (longest - len(row[key])) for row in rows])
 
     mask = torch.tensor([[1] * len(row["ids"]) + [0] * (longest - len(row["ids"])) for row in rows])
-    return {"input_ids": filled("ids", 0), "attention_mask": mask, "labels": filled("labels", -100)}
+    labels = torch.tensor([row["labels"][0] for row in rows]) if is_classifier else filled("labels", -100)
+    return {"input_ids": filled("ids", 0), "attention_mask": mask, "labels": labels}
 
 
 def batches_of(args, vocab_size):
     """Warm-up batches and timed ones, and the tokens of each that are no padding."""
     if args.rows is None:
         ids = torch.randint(0, vocab_size, (args.batch, args.seq))
-        return [({"input_ids": ids, "labels": ids}, ids.numel())] * (args.warmup + args.steps)
+        labels = torch.randint(0, args.labels, (args.batch,)) if args.labels else ids
+        return [({"input_ids": ids, "labels": labels}, ids.numel())] * (args.warmup + args.steps)
     with open(args.rows) as file:
         rows = json.load(file)
     cut = [rows[i : i + args.batch] for i in range(0, len(rows), args.batch)]
-    batches = [(padded(some), sum(len(row["ids"]) for row in some)) for some in cut]
+    batches = [(padded(some, args.labels > 0), sum(len(row["ids"]) for row in some)) for some in cut]
     return batches[:1] * args.warmup + batches
 
 
@@ -87,6 +90,7 @@ def main():
     parser.add_argument("--batch", type=int, default=1)
     parser.add_argument("--rank", type=int, default=8)
     parser.add_argument("--dropout", type=float, default=0.0)
+    parser.add_argument("--labels", type=int, default=0, help="classes of a classifier; 0 for a language model")
     parser.add_argument("--rows", help="JSON file of rows {ids, labels}; random tokens without it")
     parser.add_argument("--steps", type=int, default=5, help="timed steps, after --warmup")
     parser.add_argument("--warmup", type=int, default=2)
@@ -101,7 +105,7 @@ def main():
     model, config = build(args)
     trained = [p for p in model.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(trained, lr=2e-4, weight_decay=0.0)
-    seconds, tokens, computed, losses = [], 0, 0, []
+    seconds, tokens, rows, computed, losses = [], 0, 0, 0, []
     for step, (batch, real) in enumerate(batches_of(args, config.vocab_size)):
         begin = time.perf_counter()
         loss = model(**batch).loss
@@ -113,6 +117,7 @@ def main():
         if step >= args.warmup:
             seconds.append(time.perf_counter() - begin)
             tokens += real
+            rows += len(batch["input_ids"])
             computed += batch["input_ids"].numel()
     # Steps on rows differ in length: all of them count together. Steps on random tokens are alike: the median counts.
     whole = sum(seconds) if args.rows else sorted(seconds)[len(seconds) // 2] * len(seconds)
@@ -120,6 +125,7 @@ def main():
         json.dumps(
             {
                 "tokens_per_second": tokens / whole,
+                "rows_per_second": rows / whole,
                 "seconds_a_step": whole / len(seconds),
                 "padding": 1 - tokens / computed,
                 "peak_memory_bytes": peak_memory_bytes(),

@@ -8,6 +8,7 @@ import { join } from 'node:path'
 import { resolveOptions } from '../config/resolve.ts'
 import type { BenchOptions, OutputOf } from '../config/verbs/index.ts'
 import { parseHfConfig } from '../formats/hf-config.ts'
+import type { HeadSpec } from '../formats/task.ts'
 import { modelOf } from '../models/registry.ts'
 import { LowrankError } from '../support/errors.ts'
 import { readJson } from '../support/files.ts'
@@ -22,7 +23,7 @@ import { SMOLLM2_135M, writeRandomModel } from './bench/random-model.ts'
 import { writeRows } from './bench/rows.ts'
 import { describeMachine } from './doctor/machine.ts'
 import { openTokenizer } from './open-for-use.ts'
-import { openConfig } from './open-model.ts'
+import { openConfig, openModel } from './open-model.ts'
 import type { BenchResult, BenchVariant, NoticeEvent, ProgressEvent, Stoppable } from './types.ts'
 
 type BenchSettings = OutputOf<'bench'>
@@ -65,21 +66,23 @@ async function measureSettings(
   const { sequence, batchSize, steps, rank, dropout, targets, engine, threads, data } = settings
   const plain = { sequence, batchSize, steps, rank, dropout, targets, engine, threads }
   const measure = { ...plain, model: folder, recompute: settings.recompute === 'on' }
-  if (data === undefined) return measure
+  const { spec } = await openConfig(join(folder, 'config.json'))
+  if (data === undefined) return { ...measure, head: measuredHead(spec) }
   const rows = join(scratch, 'rows.json')
-  const model = await openConfig(join(folder, 'config.json'))
   const { tokenizer, maxLength, trainOn } = settings
-  const written = await writeRows(
-    rows,
-    steps * batchSize,
-    { data, tokenizer, maxLength, trainOn },
-    model,
-    folder,
-    signal,
-  )
+  const asked = { data, tokenizer, maxLength, trainOn }
+  const base = await openModel(folder, keepsHead(spec) ? spec : { task: 'embedding', labels: [] })
+  const { written, head } = await writeRows(rows, steps * batchSize, asked, base, signal)
   if (written < batchSize)
     throw new LowrankError('data', `${data}: ${written} rows do not make a batch of ${batchSize}`, { field: 'data' })
-  return { ...measure, rows, steps: Math.floor(written / batchSize) }
+  return { ...measure, rows, steps: Math.floor(written / batchSize), head }
+}
+
+/** What the peer has too: language models, and encoders that tell texts apart. */
+const keepsHead = ({ task }: HeadSpec): boolean => task === 'causal-lm' || task === 'classification'
+
+function measuredHead(spec: HeadSpec): HeadSpec {
+  return keepsHead(spec) ? spec : { task: 'classification', labels: ['LABEL_0', 'LABEL_1'] }
 }
 
 interface Run {
@@ -133,7 +136,7 @@ async function* rounds(run: Run): AsyncGenerator<NoticeEvent | ProgressEvent, Be
 }
 
 async function resultOf({ name, measure, settings }: Run, runs: Runs): Promise<BenchResult> {
-  const model = await openConfig(join(measure.model, 'config.json'))
+  const model = await openConfig(join(measure.model, 'config.json'), measure.head)
   const best = fastest(runs.ours)
   const peer = runs.theirs.length > 0 ? fastest(runs.theirs) : undefined
   const { cpu, cores, memoryBytes } = describeMachine()
@@ -157,6 +160,7 @@ async function resultOf({ name, measure, settings }: Run, runs: Runs): Promise<B
       ...{ sequence, batchSize, rank, dropout, steps, recompute },
       threads: measure.threads === 'auto' ? cores : measure.threads,
       engine: best.engine,
+      task: model.spec.task,
       ...(settings.data ? { data: { files: settings.data, rows: steps * batchSize } } : {}),
     },
     lowrank,
@@ -172,8 +176,8 @@ async function resultOf({ name, measure, settings }: Run, runs: Runs): Promise<B
   return { ...result, profile }
 }
 
-function sideOf({ tokensPerSecond, secondsPerStep, peakMemoryBytes, padding }: Measured) {
-  return { tokensPerSecond, secondsPerStep, peakMemoryBytes, padding }
+function sideOf({ tokensPerSecond, rowsPerSecond, secondsPerStep, peakMemoryBytes, padding }: Measured) {
+  return { tokensPerSecond, rowsPerSecond, secondsPerStep, peakMemoryBytes, padding }
 }
 
 function variantOf({ name, settings, runs }: Runs['variants'][number], base: Measured): BenchVariant {
@@ -200,7 +204,8 @@ async function modelFolder(
   const shape = settings.fromConfig === undefined ? SMOLLM2_135M : ((await readJson(settings.fromConfig)) as object)
   const config = { ...shape, ...(await vocabularyFor(shape, settings)) }
   const file = settings.fromConfig ?? 'SmolLM2-135M'
-  await writeRandomModel(scratch, config, modelOf(parseHfConfig(config, file)))
+  const raw = parseHfConfig(config, file)
+  await writeRandomModel(scratch, config, modelOf(raw, measuredHead(modelOf(raw).spec)))
   return { folder: scratch, name: settings.fromConfig ?? 'random weights of SmolLM2-135M’s shape' }
 }
 

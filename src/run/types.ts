@@ -242,6 +242,8 @@ export interface BenchResult {
     threads: number
     engine: string
     recompute: boolean
+    /** What the model is trained for. */
+    task: string
     /** Rows of a dataset; random tokens without. */
     data?: { files: string[]; rows: number }
   }
@@ -267,6 +269,7 @@ export interface BenchResult {
 export interface BenchSide {
   /** Padding not counted. */
   tokensPerSecond: number
+  rowsPerSecond: number
   secondsPerStep: number
   peakMemoryBytes: number
   /** Share of the tokens computed that is padding. */
@@ -338,10 +341,10 @@ export interface InspectResult {
   model?: ModelFacts
   adapter?: AdapterFacts
   run?: RunFacts
+  study?: StudyFacts
   loralib?: LoralibFacts
   /** Every tensor, where it was asked for. */
   list?: { name: string; dtype: string; shape: number[]; bytes: number }[]
-  study?: StudyFacts
   metadata?: Record<string, string>
 }
 
@@ -401,9 +404,6 @@ export interface LoralibFacts {
   problems: string[]
 }
 
-export interface RunFacts {
-  steps: number
-  totalSteps?: number
 export interface StudyFacts {
   settings: number
   seeds: number
@@ -415,6 +415,9 @@ export interface StudyFacts {
   groups: { name: string; n: number; mean: number | null; std: number | null }[]
 }
 
+export interface RunFacts {
+  steps: number
+  totalSteps?: number
   loss?: number
   evalLoss?: number
   seconds?: number

@@ -26,7 +26,7 @@ export function benchTable(result: BenchResult, palette: Palette): string {
     : `sequence ${settings.sequence}`
   const lines = [
     palette.strong(`${model.name}: ${short(model.parameters)} parameters, ${short(model.trainable)} trained`),
-    `${length}, batch ${settings.batchSize}, rank ${settings.rank}, ${settings.steps} steps, ` +
+    `${settings.task}, ${length}, batch ${settings.batchSize}, rank ${settings.rank}, ${settings.steps} steps, ` +
       `${settings.engine}, ${settings.threads} threads`,
     palette.faint(`${machine.cpu}, ${machine.cores} cores, ${bytes(machine.memoryBytes)}`),
     '',
@@ -44,16 +44,17 @@ function sideRows({ settings, lowrank, limit, peer, ratio, variants = [] }: Benc
   const row = (name: string, side: BenchSide, more = ''): string[] => [
     name,
     significant(side.tokensPerSecond),
-    side.secondsPerStep.toFixed(2),
+    significant(side.rowsPerSecond),
+    side.secondsPerStep.toFixed(side.secondsPerStep < 1 ? 3 : 2),
     bytes(side.peakMemoryBytes),
     ...(padded ? [percent(side.padding)] : []),
     more,
   ]
-  const rows = [['', 'tokens/s', 's a step', 'peak memory', ...(padded ? ['padding'] : []), '']]
+  const rows = [['', 'tokens/s', 'rows/s', 's a step', 'peak memory', ...(padded ? ['padding'] : []), '']]
   rows.push(row('lowrank', lowrank))
   for (const variant of variants) rows.push(row(`  ${variant.name}`, variant, `+${percent(variant.cost)}`))
   if (peer) rows.push(row(`torch ${peer.torch} + peft ${peer.peft}`, peer))
-  if (ratio) rows.push(['lowrank against it', `${ratio.speed.toFixed(2)}×`, '', `${ratio.memory.toFixed(2)}×`])
+  if (ratio) rows.push(['lowrank against it', `${ratio.speed.toFixed(2)}×`, '', '', `${ratio.memory.toFixed(2)}×`])
   rows.push([`limit of matrix products (${Math.round(limit.gflops)} GFLOP/s)`, significant(limit.tokensPerSecond)])
   return rows
 }

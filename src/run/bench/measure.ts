@@ -1,32 +1,29 @@
 /**
- * @file Times LoRA training steps of a model folder in this very process. Runs as a child of `bench`, so that its peak
- * memory is its own. Must not know the peer.
+ * @file Times training steps of a model folder in this very process: the steps that `train` would take. Runs as a child of
+ * `bench`, so that its peak memory is its own. Must not know the peer.
  */
+import { join } from 'node:path'
 import { performance } from 'node:perf_hooks'
+import { resolveOptions } from '../../config/resolve.ts'
 import type { Batch } from '../../data/batch.ts'
-import { Batches } from '../../data/batches.ts'
-import { collate } from '../../data/collate.ts'
-import { datasetOf } from '../../data/dataset.ts'
 import type { Profile } from '../../engine/engine.ts'
-import { loraConfig } from '../../formats/peft-config.ts'
-import { readTensor } from '../../formats/tensor-files.ts'
-import type { Model } from '../../models/causal-lm.ts'
-import { initAdapter } from '../../peft/init.ts'
-import { layoutAdapter } from '../../peft/layout.ts'
+import type { HeadSpec } from '../../formats/task.ts'
 import { invariant } from '../../support/errors.ts'
 import { peakMemoryBytes } from '../../support/peak-memory.ts'
-import { RandomStream } from '../../support/random.ts'
-import { type HostTensor, sizeOf } from '../../tensor/host-tensor.ts'
-import { layoutFull } from '../../train/full-layout.ts'
-import { groupParameters } from '../../train/parameter-groups.ts'
+import { sizeOf } from '../../tensor/host-tensor.ts'
 import { TrainSession } from '../../train/session.ts'
 import { type EngineName, openEngine } from '../open-engine.ts'
-import { type OpenModel, openModel } from '../open-model.ts'
+import { openConfig } from '../open-model.ts'
 import { type Prediction, predictor } from '../preflight/predict.ts'
-import { readRows } from './rows.ts'
+import { sessionOptions, threadsOf } from '../train/open-session.ts'
+import type { TrainOptions, TrainSettings } from '../train/settings.ts'
+import { openSubject, type Subject } from '../train/subject.ts'
+import { randomBatch, rowBatches } from './batches.ts'
 
 export interface MeasureSettings {
   readonly model: string
+  /** What the model is trained for; absent: what its config means. */
+  readonly head?: HeadSpec
   readonly sequence: number
   readonly batchSize: number
   readonly steps: number
@@ -50,6 +47,7 @@ export interface Measured {
   readonly secondsPerStep: number
   /** Padding not counted. */
   readonly tokensPerSecond: number
+  readonly rowsPerSecond: number
   readonly peakMemoryBytes: number
   readonly loadSeconds: number
   readonly parameters: number
@@ -67,13 +65,13 @@ const WARMUP = 2
 /** Some steps; on rows of one length the median step counts, on others all of them together. */
 export async function measureTraining(settings: MeasureSettings): Promise<Measured> {
   const begun = performance.now()
-  const open = await openModel(settings.model)
+  const { subject, options } = await openForSteps(settings)
   const engine = await openEngine(settings.engine)
-  const batches = await batchesOf(open.model, settings)
+  const batches = await batchesOf(subject, settings)
   const [first] = batches
   invariant(first, 'nothing to measure')
-  const predicted = settings.predict ? await predictedFor(first, open, engine, settings) : undefined
-  const session = await openSession(open, engine, settings)
+  const predicted = settings.predict ? await predictedFor(first, subject, engine, settings, options) : undefined
+  const session = await openSession(subject, engine, settings, options)
   const loadSeconds = (performance.now() - begun) / 1000
   const loadedBytes = process.memoryUsage().rss
   for (let step = 0; step < WARMUP; step++) await session.step([first], step, 2e-4)
@@ -83,9 +81,9 @@ export async function measureTraining(settings: MeasureSettings): Promise<Measur
     await session.step([batch], WARMUP + i, 2e-4)
     seconds.push((performance.now() - started) / 1000)
   }
-  const whole = seconds.reduce((a, b) => a + b, 0)
-  const tokens = batches.reduce((sum, batch) => sum + batch.tokens, 0)
-  const computed = batches.reduce((sum, batch) => sum + sizeOf(batch.ids.shape), 0)
+  const whole = sum(seconds)
+  const tokens = sum(batches.map((batch) => batch.tokens))
+  const computed = sum(batches.map((batch) => sizeOf(batch.ids.shape)))
   const secondsPerStep = settings.rows === undefined ? median(seconds) : whole / batches.length
   const peak = peakMemoryBytes()
   const profile = await session.profile()
@@ -95,11 +93,12 @@ export async function measureTraining(settings: MeasureSettings): Promise<Measur
     engine: engine.name,
     secondsPerStep,
     tokensPerSecond: tokens / batches.length / secondsPerStep,
+    rowsPerSecond: sum(batches.map((batch) => batch.examples)) / batches.length / secondsPerStep,
     peakMemoryBytes: peak,
     loadSeconds,
     loadedBytes,
-    parameters: [...open.weights.values()].reduce((sum, w) => sum + sizeOf(w.shape), 0),
-    trainable: session.trained.groups.reduce((sum, g) => sum + g.size, 0),
+    parameters: subject.parameters,
+    trainable: session.trained.groups.reduce((all, g) => all + g.size, 0),
     padding: 1 - tokens / computed,
     ...(profile === undefined ? {} : { profile }),
     ...(predicted === undefined ? {} : { predicted }),
@@ -111,7 +110,8 @@ export async function openForMeasure(
   settings: MeasureSettings,
 ): Promise<{ session: TrainSession; close(): Promise<void> }> {
   const engine = await openEngine(settings.engine)
-  const session = await openSession(await openModel(settings.model), engine, settings)
+  const { subject, options } = await openForSteps(settings)
+  const session = await openSession(subject, engine, settings, options)
   const close = async (): Promise<void> => {
     await session.dispose()
     await engine.dispose()
@@ -121,78 +121,55 @@ export async function openForMeasure(
 
 type OpenEngine = Awaited<ReturnType<typeof openEngine>>
 
-async function openSession(open: OpenModel, engine: OpenEngine, settings: MeasureSettings): Promise<TrainSession> {
-  const { weights } = open
-  const { adapter, trained } = trainedOf(open, settings)
-  const session = await TrainSession.create(trained, {
-    ...stepOptions(settings),
+/** What `train` would train with these settings, and how. */
+async function openForSteps(settings: MeasureSettings): Promise<{ subject: Subject; options: TrainSettings }> {
+  const { model, head, rank, dropout, targets, threads, full } = settings
+  const method: TrainOptions = full ? { method: 'full' } : { rank, alpha: 2 * rank, dropout, targets }
+  const given: TrainOptions = { model, data: 'rows', seed: 0, threads, ...method }
+  const options = resolveOptions('train', given)
+  const spec = head ?? (await openConfig(join(model, 'config.json'))).spec
+  return { subject: await openSubject(options, new Set(Object.keys(given)), model, spec), options }
+}
+
+async function openSession(
+  subject: Subject,
+  engine: OpenEngine,
+  { recompute, profile }: MeasureSettings,
+  options: TrainSettings,
+): Promise<TrainSession> {
+  const session = await TrainSession.create(subject.trained, {
+    ...sessionOptions(options, subject),
     engine,
-    weights,
-    ...(settings.profile === undefined ? {} : { profile: settings.profile }),
-    ...threadsOf(settings),
+    weights: subject.weights,
+    recompute,
+    ...(profile === undefined ? {} : { profile }),
+    ...threadsOf(options),
   })
-  const base = async (name: string): Promise<HostTensor> => {
-    const ref = weights.get(name)
-    invariant(ref, `no tensor ${name}`)
-    return await readTensor(ref, { as: 'f32' })
-  }
-  if (adapter) await session.start(await initAdapter(adapter, { seed: 0, init: true }, base))
-  else {
-    const own = trained.layout.tensors.map(async ({ id }) => [id, await base(id)] as const)
-    await session.start(new Map(await Promise.all(own)))
-  }
+  await session.start(await subject.start())
   return session
-}
-
-function trainedOf({ model }: OpenModel, { rank, dropout, targets, full }: MeasureSettings) {
-  const config = loraConfig({
-    ...{ r: rank, lora_alpha: 2 * rank, lora_dropout: dropout, target_modules: targets },
-    task_type: 'CAUSAL_LM',
-  })
-  const adapter = full ? undefined : layoutAdapter(model.modules, config, { modelType: model.modelType })
-  const layout = adapter ?? layoutFull(model.modules)
-  const trained = { model, layout, groups: groupParameters(layout.tensors), dropout, followsTies: full === true }
-  return { adapter, trained }
-}
-
-function stepOptions({ dropout, recompute }: MeasureSettings) {
-  return {
-    ...({ optimizer: 'adamw', weightDecay: 0, maxGradNorm: 1, accumulates: false } as const),
-    ...{ dropout: dropout > 0, dropoutSeed: 0, recompute },
-  }
-}
-
-function threadsOf({ threads }: MeasureSettings): { threads?: number } {
-  return threads === 'auto' ? {} : { threads }
 }
 
 async function predictedFor(
   first: Batch,
-  open: OpenModel,
+  { trained, weights }: Subject,
   engine: OpenEngine,
-  settings: MeasureSettings,
+  { recompute }: MeasureSettings,
+  options: TrainSettings,
 ): Promise<Prediction | undefined> {
   const [batch = 1, seq = 1] = first.ids.shape
   const shape = { batch, seq, labelled: first.labelRows.data.length }
-  const { trained } = trainedOf(open, settings)
-  const { weights } = open
-  const subject = { trained, options: stepOptions(settings), weights, engine, ...threadsOf(settings) }
-  return (await predictor(subject, shape))?.(shape)
+  const stepOptions = { ...sessionOptions(options, { trained }), recompute }
+  return (await predictor({ trained, options: stepOptions, weights, engine, ...threadsOf(options) }, shape))?.(shape)
 }
 
-async function batchesOf(model: Model, { rows, sequence, batchSize, steps }: MeasureSettings): Promise<Batch[]> {
-  if (rows !== undefined) {
-    const data = datasetOf(await readRows(rows))
-    return [...new Batches(data, { batchSize }).epoch()].flatMap((step) => step.batches)
-  }
-  const random = new RandomStream(0, 'bench')
-  const batch = collate(
-    Array.from({ length: batchSize }, (_, place) => {
-      const ids = Int32Array.from({ length: sequence }, () => random.below(model.config.vocabSize))
-      return [{ ids, labels: ids, place, source: 'bench' }]
-    }),
-  )
-  return Array<Batch>(steps).fill(batch)
+async function batchesOf({ trained }: Subject, settings: MeasureSettings): Promise<Batch[]> {
+  const { rows, batchSize, steps } = settings
+  if (rows !== undefined) return await rowBatches(rows, batchSize, trained.model)
+  return Array<Batch>(steps).fill(randomBatch(settings, trained.model))
+}
+
+function sum(values: readonly number[]): number {
+  return values.reduce((all, value) => all + value, 0)
 }
 
 function median(values: readonly number[]): number {

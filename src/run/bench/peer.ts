@@ -40,14 +40,17 @@ export async function measurePeer(
     torch: text('torch'),
     peft: text('peft'),
     tokensPerSecond: number('tokens_per_second'),
+    rowsPerSecond: number('rows_per_second'),
     secondsPerStep: number('seconds_a_step'),
     peakMemoryBytes: number('peak_memory_bytes'),
     padding: number('padding'),
   }
 }
 
-function peerArguments({ model, sequence, batchSize, rank, dropout, steps, threads, rows }: MeasureSettings): string[] {
-  const values = { model, seq: sequence, batch: batchSize, rank, dropout, steps }
+function peerArguments(settings: MeasureSettings): string[] {
+  const { model, head, sequence, batchSize, rank, dropout, steps, threads, rows } = settings
+  const labels = head?.labels.length ?? 0
+  const values = { model, seq: sequence, batch: batchSize, rank, dropout, steps, labels }
   return [
     ...Object.entries(values).flatMap(([name, value]) => [`--${name}`, String(value)]),
     // A step on rows is long: one warms up enough.

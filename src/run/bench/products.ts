@@ -6,7 +6,8 @@ import { performance } from 'node:perf_hooks'
 import type { Engine } from '../../engine/engine.ts'
 import { prepare } from '../../engine/prepare.ts'
 import { graphOf } from '../../graph/graph.ts'
-import type { Model } from '../../models/causal-lm.ts'
+import type { Model } from '../../models/model.ts'
+import type { ModuleInfo } from '../../models/modules.ts'
 import { newBuilder } from '../../ops/index.ts'
 import { invariant } from '../../support/errors.ts'
 import { openEngine } from '../open-engine.ts'
@@ -15,31 +16,47 @@ import type { MeasureSettings } from './measure.ts'
 
 /** Multiplications and additions of the frozen layers in one step: forward, and the gradient of their inputs. */
 export function stepFlops(model: Model, tokens: number): number {
-  const weights = model.modules.filter((m) => m.kind === 'linear' || m.kind === 'conv1d')
+  const weights = layersOf(model).filter((m) => m.kind === 'linear' || m.kind === 'conv1d')
   const size = weights.reduce((sum, { parameters }) => sum + (parameters[0]?.shape.reduce((a, b) => a * b, 1) ?? 0), 0)
   return 4 * size * tokens
 }
 
+/** What works on every token: an encoder's pooler and head see one state a row. */
+function layersOf({ modules, spec }: Model): readonly ModuleInfo[] {
+  return spec.task === 'causal-lm' ? modules : modules.filter(({ isAbove }) => !isAbove)
+}
+
 /** GFLOP/s of this engine on products of the model's own shapes: the limit a step could reach with nothing else to do. */
 export async function measureProducts(settings: MeasureSettings): Promise<number> {
-  const { model, weights } = await openModel(settings.model)
+  const { model, weights } = await openModel(settings.model, settings.head)
   const engine = await openEngine(settings.engine)
   const tokens = settings.sequence * settings.batchSize
   let [flops, seconds] = [0, 0]
-  for (const { path, inFeatures, outFeatures } of distinctShapes(model)) {
+  for (const { path, inFeatures, outFeatures, count } of distinctShapes(model)) {
     const elapsed = await timeProduct(engine, weights, `${path}.weight`, tokens, settings.threads)
-    flops += 2 * tokens * inFeatures * outFeatures
-    seconds += elapsed
+    flops += count * 2 * tokens * inFeatures * outFeatures
+    seconds += count * elapsed
   }
   await engine.dispose()
   return flops / seconds / 1e9
 }
 
-function distinctShapes(model: Model): { path: string; inFeatures: number; outFeatures: number }[] {
-  const seen = new Map<string, { path: string; inFeatures: number; outFeatures: number }>()
-  for (const { path, kind, tiedTo, inFeatures = 0, outFeatures = 0 } of model.modules) {
-    if (kind === 'linear' && tiedTo === undefined)
-      seen.set(`${inFeatures}x${outFeatures}`, { path, inFeatures, outFeatures })
+interface Shape {
+  /** Of the first layer that has it. */
+  readonly path: string
+  readonly inFeatures: number
+  readonly outFeatures: number
+  /** Layers that have it. */
+  readonly count: number
+}
+
+function distinctShapes(model: Model): Shape[] {
+  const seen = new Map<string, Shape>()
+  for (const { path, kind, tiedTo, inFeatures = 0, outFeatures = 0 } of layersOf(model)) {
+    if (kind !== 'linear' || tiedTo !== undefined) continue
+    const key = `${inFeatures}x${outFeatures}`
+    const first = seen.get(key)
+    seen.set(key, { path, inFeatures, outFeatures, ...first, count: (first?.count ?? 0) + 1 })
   }
   return [...seen.values()]
 }

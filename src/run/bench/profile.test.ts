@@ -68,11 +68,14 @@ describe('profileFrom', () => {
   })
 
   it('makes a page', () => {
-    const side = { tokensPerSecond: 1, secondsPerStep: 1, peakMemoryBytes: 1, padding: 0 }
+    const side = { tokensPerSecond: 1, rowsPerSecond: 1, secondsPerStep: 1, peakMemoryBytes: 1, padding: 0 }
     const page = renderProfile({
       machine: { cpu: 'a <processor>', cores: 2, memoryBytes: 1 },
       model: { name: 'tiny', parameters: 1, trainable: 1 },
-      settings: { sequence: 8, batchSize: 1, rank: 8, dropout: 0, steps: 1, threads: 1, engine: 'e', recompute: false },
+      settings: {
+        ...{ task: 'causal-lm', sequence: 8, batchSize: 1, rank: 8, dropout: 0, steps: 1 },
+        ...{ threads: 1, engine: 'e', recompute: false },
+      },
       lowrank: { ...side, loadSeconds: 1, loadedBytes: 1 },
       limit: { gflops: 1, tokensPerSecond: 1, share: 1 },
       profile: found,

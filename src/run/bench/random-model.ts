@@ -1,7 +1,7 @@
 /** @file A model folder with random weights, for measuring speed without downloading anything. Must not know engines. */
 import { join } from 'node:path'
 import { type LazyTensor, writeSafetensors } from '../../formats/tensor-files.ts'
-import type { Model } from '../../models/causal-lm.ts'
+import type { Model } from '../../models/model.ts'
 import { writeFileAtomic } from '../../support/atomic-write.ts'
 import { hashName } from '../../support/random.ts'
 import { sizeOf } from '../../tensor/host-tensor.ts'
@@ -27,9 +27,10 @@ export const SMOLLM2_135M = {
   torch_dtype: 'float32',
 } as const
 
-/** Writes `config.json` and f32 weights uniform in ±0.03 (norms: one) into a folder. */
+/** Writes `config.json` and f32 weights uniform in ±0.03 (norms: one) into a folder; a classifier's head stays away. */
 export async function writeRandomModel(folder: string, config: object, model: Model): Promise<void> {
-  const tensors = layoutFull(model.modules).tensors.map(({ id, shape, module }): LazyTensor => {
+  const written = model.modules.filter(({ isTaskHead }) => !isTaskHead)
+  const tensors = layoutFull(written).tensors.map(({ id, shape, module }): LazyTensor => {
     const isNorm = model.modules.some((m) => m.path === module && m.kind === 'norm')
     return {
       name: id,
