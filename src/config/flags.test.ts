@@ -137,6 +137,10 @@ describe('flags', () => {
     [['--method', 'full', '--mixout', '1'], '--mixout expects a number (0 or more and below 1), got 1'],
     [['--no-decay', 'bias,norms'], '--no-decay expects any of bias, norm, head, embedding, got ["bias","norms"]'],
     [['--eval-every', '1.5'], '--eval-every is a whole number of steps, or a share of them below 1'],
+    [
+      ['--recipe', 'few-sample', '--rank', '4'],
+      '--rank has no meaning with method full, which --recipe sets: leave one out',
+    ],
     [['--recipe', 'few-samples'], '--recipe expects few-sample, got "few-samples"'],
     [['--temperature', '1'], '--temperature is no option of train (it is one of generate, chat)'],
     [['extra'], 'train has no use for "extra"'],

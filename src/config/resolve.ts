@@ -158,13 +158,21 @@ function droppedSilenced(spec: VerbSpec, settings: Settings, values: Record<stri
     if (!isSet(settings[name]?.value)) continue
     if (loudness(settings, name) >= loudness(settings, by))
       throw conflictError(
-        { field: kebab(name), message: `{${name}} has no meaning with {${by}} ${values[by]}: leave one out` },
+        {
+          field: kebab(name),
+          message: `{${name}} has no meaning with {${by}} ${values[by]}${whose(settings, by)}: leave one out`,
+        },
         settings,
         face,
       )
     dropped.add(name)
   }
   return dropped
+}
+
+/** Who gave an option that nobody named. */
+function whose(settings: Settings, name: string): string {
+  return settings[name]?.source === 'recipe' ? ', which {recipe} sets' : ''
 }
 
 const LOUDNESS: { readonly [S in Source]: number } = { default: 0, recipe: 1, file: 2, flag: 3 }
