@@ -67,8 +67,10 @@ function i64(e: Emitter, value: number): string {
   return e.constant('i64', [], [value])
 }
 
+/** As i32: sums wrap around as those of u32 do, which ONNX Runtime does not add, at half the bytes of i64. */
 function wrappingAdd(e: Emitter, a: string, b: string): string {
-  return wrap(e, e.op('Add', [e.op('Cast', [a], { to: 7 }), e.op('Cast', [b], { to: 7 })]))
+  const signed = (x: string): string => e.once(`signed ${x}`, () => e.op('Cast', [x], { to: 6 }))
+  return e.op('Cast', [e.op('Add', [signed(a), signed(b)])], { to: 12 })
 }
 
 /** The low 32 bits of i64 values. */
