@@ -127,7 +127,7 @@ async function* rounds(run: Run): AsyncGenerator<NoticeEvent | ProgressEvent, Be
     }
     if (!('python' in peer)) continue
     yield progress('PyTorch + PEFT')
-    runs.theirs.push(await measurePeer(peer.python, measure))
+    runs.theirs.push(await measurePeer(peer.python, measure, signal))
   }
   if (settings.profile) yield progress('profile')
   const profiled = settings.profile ? await inChild('training', { ...measure, profile: true }, signal) : undefined

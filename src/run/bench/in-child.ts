@@ -15,7 +15,7 @@ function childFile(): URL {
   return new URL(source ? '../../../dist/run/bench/child.js' : './child.js', import.meta.url)
 }
 
-/** @throws LowrankError `engine` with the child's own words */
+/** @throws LowrankError `engine` with the child's own words, `stopped` by its signal */
 export async function inChild<T extends keyof Results>(
   task: T,
   settings: MeasureSettings,
@@ -33,7 +33,7 @@ export async function inChild<T extends keyof Results>(
     said += text.toString()
   })
   await new Promise<void>((resolve, reject) => {
-    child.once('error', reject)
+    child.once('error', (error) => reject(signal?.aborted ? stopped() : error))
     child.once('close', () => resolve())
   })
   if (result !== undefined) return result
@@ -42,4 +42,8 @@ export async function inChild<T extends keyof Results>(
     .split('\n')
     .findLast((text) => /Error/.test(text))
   throw new LowrankError('engine', `measuring ${task} failed: ${line ?? said.slice(-300)}`)
+}
+
+export function stopped(): LowrankError {
+  return new LowrankError('stopped', 'stopped while measuring')
 }

@@ -2,8 +2,10 @@
 import { execFile } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
+import { LowrankError } from '../../support/errors.ts'
 import { isRecord, parseJson } from '../../support/json.ts'
 import type { BenchResult } from '../types.ts'
+import { stopped } from './in-child.ts'
 import type { MeasureSettings } from './measure.ts'
 
 const run = promisify(execFile)
@@ -26,12 +28,19 @@ export async function findPeer(named: string | undefined): Promise<{ python: str
   return { without: `no Python with torch and peft (tried ${candidates.join(', ')}); name one with --python` }
 }
 
-/** One run of the peer. */
+/** One run of the peer. @throws LowrankError `engine` with Python's own words, `stopped` by its signal */
 export async function measurePeer(
   python: string,
   settings: MeasureSettings,
+  signal: AbortSignal | undefined,
 ): Promise<NonNullable<BenchResult['peer']>> {
-  const { stdout } = await run(python, [SCRIPT, ...peerArguments(settings)], { maxBuffer: 1 << 24 })
+  const limits = { maxBuffer: 1 << 24, ...(signal ? { signal } : {}) }
+  const { stdout } = await run(python, [SCRIPT, ...peerArguments(settings)], limits).catch((error: unknown) => {
+    if (signal?.aborted) throw stopped()
+    const said = isRecord(error) ? String(error.stderr ?? '').trim() : ''
+    const last = said.split('\n').at(-1) || 'it said nothing'
+    throw new LowrankError('engine', `measuring PyTorch + PEFT failed: ${last}`, { field: 'python' })
+  })
   const json = parseJson(stdout.trim().split('\n').at(-1) ?? '', { file: 'the peer' })
   const number = (key: string): number => (isRecord(json) ? Number(json[key]) : Number.NaN)
   const text = (key: string): string => (isRecord(json) ? String(json[key]) : '')
