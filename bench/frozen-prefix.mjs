@@ -27,7 +27,7 @@ const lab = mkdtempSync(join(tmpdir(), 'lowrank-bench-'))
 async function timed(prefixCache, seed) {
   const started = performance.now()
   const output = join(lab, `${prefixCache}-${seed}`)
-  const options = { method: 'head', frozenDropout: 'off', epochs: 3, batchSize: 16, learningRate: 1e-3 }
+  const options = { method: 'head', frozenDropout: 'off', epochs: 3, batchSize: 32, learningRate: 1e-3 }
   for await (const _ of train({ model, data, evalData, output, seed, prefixCache, ...options }));
   return (performance.now() - started) / 1000
 }

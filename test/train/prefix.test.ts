@@ -37,6 +37,8 @@ interface Ran {
   readonly evaluations: number[]
   readonly notes: string[]
   readonly graph: string
+  /** Rows whose frozen layers were computed. */
+  readonly computed: number
 }
 
 let runs = 0
@@ -52,11 +54,13 @@ async function run(options: TrainOptions): Promise<Ran & { output: string }> {
 }
 
 async function collect(events: AsyncIterable<TrainEvent>): Promise<Ran> {
-  const found: Ran & { graph: string } = { losses: [], evaluations: [], notes: [], graph: '' }
+  const found = { losses: [] as number[], evaluations: [] as number[], notes: [] as string[], graph: '', computed: 0 }
   for await (const event of events) {
     if (event.type === 'step') found.losses.push(event.loss)
     if (event.type === 'eval') found.evaluations.push(event.evalLoss)
     if (event.type === 'notice') found.notes.push(event.message)
+    if (event.type === 'progress' && event.label === 'frozen layers')
+      found.computed = Math.max(found.computed, event.done)
     if (event.type === 'graph') found.graph = event.text
   }
   return found
@@ -110,6 +114,19 @@ describe('what is kept', () => {
     await collect(train({ output, resume: true }))
     const weights = (folder: string): Buffer => readFileSync(join(folder, 'adapter_model.safetensors'))
     expect(weights(output).equals(weights(whole.output))).toBe(true)
+  })
+
+  it('serves the next run of the process', async () => {
+    const options: TrainOptions = { method: 'head', data: at('again.jsonl'), evalData: at('held.jsonl') }
+    writeRows(
+      at('again.jsonl'),
+      Array.from({ length: 9 }, (_, i) => ({ input_ids: [7 + i, 9, 11 + i], label: ['no', 'yes', 'maybe'][i % 3] })),
+    )
+    const first = await run({ ...options, seed: 1 })
+    const second = await run({ ...options, seed: 2 })
+    expect(first.computed).toBe(9)
+    expect(second.computed).toBe(0)
+    expect(second.losses).not.toEqual(first.losses)
   })
 
   it('is nothing where everything is trained, or what is random lies below', async () => {

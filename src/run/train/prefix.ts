@@ -67,10 +67,10 @@ export async function openPrefixes(run: PrefixParts): Promise<Prefixes> {
   const isPossible = settings.prefixCache === 'auto' && !material.masking
   if (!isPossible) return { train: undefined, held: undefined, notes: [], fill: async () => {}, release: () => {} }
   const options = sessionOptions(settings, subject)
-  const [train, held] = await Promise.all([
-    openPart(run, prefixOf(subject.trained, options), material.train),
-    material.held && openPart(run, prefixOf(subject.trained, { dropout: false }), material.held),
-  ])
+  // One after the other: both may keep their values in one place.
+  const train = await openPart(run, prefixOf(subject.trained, options), material.train)
+  const ofHeld = material.held && prefixOf(subject.trained, { dropout: false })
+  const held = ofHeld && material.held ? await openPart(run, ofHeld, material.held) : undefined
   const parts = [train, held].flatMap((part) => (typeof part === 'object' ? [part] : []))
   return {
     train: typeof train === 'object' ? train.rows : undefined,
