@@ -7,6 +7,7 @@ code; masks are drawn by lowrank's hash (src/support/random.ts, src/ops/indexing
 """
 
 import json
+import math
 import pathlib
 import shutil
 
@@ -50,7 +51,7 @@ def keeps(step, site, rate, shape):
     for extent in shape:
         steps = (torch.arange(1, extent + 1, dtype=torch.int64) * GOLDEN) & MASK
         h = mix_all((h[..., None] + steps) & MASK)
-    return (h[0] >= rate * 2**32).float()
+    return ((h[0] >> 1) >= math.ceil(rate * 2**31)).float()
 
 
 def mix_all(x):

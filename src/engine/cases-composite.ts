@@ -127,6 +127,15 @@ const softmaxes: readonly EngineCase[] = [
     runs: rows,
     build: ({ g, f32 }) => ({ y: g.softmaxGrad(g.softmax(f32('x', SHAPE)), f32('dy', SHAPE)) }),
   },
+  {
+    name: 'maskedSoftmax and its derivative',
+    runs: rows,
+    build({ g, f32 }) {
+      const [x, mask] = [f32('x', SHAPE), f32('mask', SHAPE)]
+      const y = g.maskedSoftmax(x, mask)
+      return { y, dx: g.maskedSoftmaxGrad(g.softmax(x), y, f32('dy', SHAPE)) }
+    },
+  },
   attentionOf('attention, a key head for each query head', 2, 2, 0),
   attentionOf('attention, grouped heads', 4, 2, 1),
   attentionOf('attention, one key head', 3, 1, 0),

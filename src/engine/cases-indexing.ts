@@ -1,4 +1,5 @@
 /** @file Conformance cases of reading and adding rows by index, and of dropout masks. */
+import type { Node } from '../graph/types.ts'
 import type { EngineCase } from './case.ts'
 
 export const indexingCases: readonly EngineCase[] = [
@@ -83,6 +84,27 @@ export const indexingCases: readonly EngineCase[] = [
       const mask = (site: number, rate: number, trailing: readonly (number | string)[]) =>
         g.equal(g.dropoutMask(keys, { site, rate, trailing }), 0)
       return { half: mask(5, 0.5, [16]), few: mask(0xdeadbeef, 0.1, [16]), wide: mask(1, 0.9, [2, 's']) }
+    },
+  },
+  {
+    name: 'dropoutMask bit for bit, with axes before its keys, over keys that are fed and that are made',
+    runs: [
+      { b: 2, s: 3 },
+      { b: 1, s: 20 },
+    ],
+    build: ({ g, f32, bits }) => {
+      const keys = bits('keys', ['b', 's'])
+      const made = g.barrier(keys, f32('after', [2]))
+      const mask = (of: Node, before: readonly number[], trailing: readonly (number | string)[], site: number) =>
+        g.equal(g.dropoutMask(of, { site, rate: 0.3, before, trailing }), 0)
+      return {
+        fed: mask(keys, [3], ['s'], 7),
+        made: mask(made, [3], ['s'], 7),
+        nothingAfter: mask(keys, [2, 3], [], 8),
+        nothingAfterMade: mask(made, [2, 3], [], 8),
+        alone: mask(keys, [], [], 9),
+        none: mask(keys, [], [0], 9),
+      }
     },
   },
   {

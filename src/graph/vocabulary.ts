@@ -20,6 +20,7 @@ interface Op<Inputs extends readonly string[] | 'many', Params = NoParams, Optio
 /** Where a graph's input comes from: fed each run, a frozen weight bound at compile, or state the engine keeps. */
 export type InputKind = 'feed' | 'weight' | 'state'
 
+type Shape = TensorType['shape']
 type Unary = Op<['x']>
 type Binary = Op<['a', 'b']>
 /** Cotangent of one input of attention, given its output y and that output's cotangent. */
@@ -60,9 +61,9 @@ export interface CoreOps {
   /** `alpha · op(a) · op(b)` over the last two axes; leading axes broadcast. */
   matmul: Op<['a', 'b'], NoParams, { transA: boolean; transB: boolean; alpha: number }>
   // Shape
-  reshape: Op<['x'], { shape: TensorType['shape'] }>
+  reshape: Op<['x'], { shape: Shape }>
   transpose: Op<['x'], { perm: readonly number[] }>
-  expand: Op<['x'], { shape: TensorType['shape'] }>
+  expand: Op<['x'], { shape: Shape }>
   slice: Op<['x'], { axis: number; start: number; size: number }>
   /** Zeros before and after along one axis. */
   pad: Op<['x'], { axis: number; before: number; after: number }>
@@ -75,8 +76,11 @@ export interface CoreOps {
   /** One element of the last axis for each row: `f32[…, n], i64[…] → f32[…]`. */
   takeLast: Op<['x', 'ids']>
   oneHot: Op<['ids'], { depth: number }>
-  /** 0 or 1/(1−rate) by hashing `u32[…]` keys, the site and the place along the trailing axes (see engines/reference/indexing.ts). */
-  dropoutMask: Op<['keys'], { site: number; rate: number; trailing: TensorType['shape'] }>
+  /**
+   * 0 or 1/(1−rate) by hashing `u32[…lead, n]` keys, the site and the place along further axes: `f32[…lead, …before, n,
+   * …trailing]` (see ops/indexing.ts).
+   */
+  dropoutMask: Op<['keys'], { site: number; rate: number; trailing: Shape }, { before: Shape }>
   // Structure
   /** Identity that stops gradients. */
   detach: Unary
@@ -95,6 +99,9 @@ export interface CompositeOps {
   geluGrad: Op<['x', 'dy'], { kind: GeluKind }>
   softmax: Unary
   softmaxGrad: Op<['y', 'dy']>
+  /** `mask ⊙ softmax(x)`: attention weights that dropout has seen. */
+  maskedSoftmax: Op<['x', 'mask']>
+  maskedSoftmaxGrad: Op<['p', 'y', 'dy']>
   rmsNorm: Op<['x', 'weight'], { eps: number }>
   rmsNormGrad: Op<['x', 'weight', 'dy'], { eps: number }>
   layerNorm: Op<['x', 'weight', 'bias'], { eps: number }>

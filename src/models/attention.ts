@@ -26,9 +26,10 @@ export function attentionByParts(io: {
   const rows: Dim = mulDims(Number(h) / Number(kv), s)
   const raw = g.matmul(g.reshape(q, { shape: [b, kv, rows, d] }), k, { transB: true, alpha: scale })
   const scores = g.reshape(softcap === undefined ? raw : squash(g, raw, softcap), { shape: [b, h, s, t] })
-  const weights = g.softmax(g.add(added ? g.add(scores, added) : scores, bias))
-  const mask = keys && g.dropoutMask(keys, { site: hashName(`${g.scope}.attention`), rate, trailing: [h, t] })
-  const kept = mask ? g.mul(weights, g.transpose(mask, { perm: [0, 2, 1, 3] })) : weights
+  const biased = g.add(added ? g.add(scores, added) : scores, bias)
+  const site = hashName(`${g.scope}.attention`)
+  const mask = keys && g.dropoutMask(keys, { site, rate, before: [h], trailing: [t] })
+  const kept = mask ? g.maskedSoftmax(biased, mask) : g.softmax(biased)
   return g.reshape(g.matmul(g.reshape(kept, { shape: [b, kv, rows, t] }), v), { shape: [b, h, s, d] })
 }
 

@@ -55,17 +55,19 @@ export const oneHot: CoreDefinition<'oneHot'> = {
 }
 
 /**
- * `h = mix32(key ^ site)`, then for each trailing axis `h = mix32(h + (index + 1) · 0x9e3779b9)` in u32 arithmetic
- * (mix32 of support/random.ts); the element is kept where `h >= rate · 2^32`, scaled by 1/(1−rate). Every engine
- * computes exactly this, so that masks follow from the data and the seed alone.
+ * `h = mix32(key ^ site)`, then for each axis of `before` and of `trailing` `h = mix32(h + (index + 1) · 0x9e3779b9)` in
+ * u32 arithmetic (mix32 of support/random.ts); the element is dropped where the upper 31 bits of h are less than
+ * ceil(rate · 2^31), else it is 1/(1−rate). Every engine computes exactly this, so that masks follow from the data and
+ * the seed alone. `before` only says where its axes stand: heads, say, before the positions that have the keys.
  */
 export const dropoutMask: CoreDefinition<'dropoutMask'> = {
   inputs: ['keys'],
-  optional: {},
-  type(inputs, { trailing }) {
+  optional: { before: [] },
+  type(inputs, { before, trailing }) {
     const keys = at(inputs, 0)
-    if (keys.dtype !== 'u32') throw typeError('dropoutMask', 'u32 keys', inputs)
-    return { dtype: 'f32', shape: [...keys.shape, ...trailing] }
+    const n = keys.shape.at(-1)
+    if (keys.dtype !== 'u32' || n === undefined) throw typeError('dropoutMask', 'u32 keys along an axis', inputs)
+    return { dtype: 'f32', shape: [...keys.shape.slice(0, -1), ...before, n, ...trailing] }
   },
   vjp: { keys: null },
 }

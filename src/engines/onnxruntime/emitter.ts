@@ -8,6 +8,7 @@
 import { type Dim, symbolsOf } from '../../tensor/dim.ts'
 import { BYTES, type DType } from '../../tensor/dtype.ts'
 import { sizeOf } from '../../tensor/host-tensor.ts'
+import type { MaskDraw } from './masks.ts'
 import type { Attribute, OnnxInitializer, OnnxNode, OnnxValue } from './proto.ts'
 
 type Attributes = Readonly<Record<string, Attribute>>
@@ -15,16 +16,31 @@ type Attributes = Readonly<Record<string, Attribute>>
 /** A computation of run-time integers from the values of symbols. */
 export type Extents = (value: (dim: Dim) => number) => readonly number[]
 
+/** A mask to be drawn, its extents symbols still. */
+export interface MaskInput extends Pick<MaskDraw, 'keys' | 'site' | 'rate'> {
+  readonly before: readonly Dim[]
+  readonly trailing: readonly Dim[]
+  readonly shape: readonly Dim[]
+}
+
 export class Emitter {
+  /** Whether masks over fed keys are drawn outside of the model: faster, and all of them are held at once. */
+  readonly drawsMasks: boolean
   readonly nodes: OnnxNode[] = []
   readonly initializers: OnnxInitializer[] = []
   readonly values: OnnxValue[] = []
   /** Inputs of the model that are computed from the symbols' values before each run. */
   readonly extents = new Map<string, { readonly length: number; readonly compute: Extents }>()
+  /** Inputs of the model that are drawn before each run (see masks.ts). */
+  readonly masks = new Map<string, MaskInput>()
   /** The node that is being lowered, for names in profiles (see profile.ts). */
   place = 'forward input '
   readonly #known = new Map<string, string>()
   #count = 0
+
+  constructor({ drawsMasks }: { readonly drawsMasks: boolean }) {
+    this.drawsMasks = drawsMasks
+  }
 
   /** A standard op with one output. */
   op(type: string, inputs: readonly string[], attributes: Attributes = {}): string {
@@ -39,6 +55,16 @@ export class Emitter {
   /** A standard op with several outputs. */
   many(type: string, inputs: readonly string[], attributes: Attributes, outputs: number): string[] {
     return this.#emit('', type, inputs, attributes, outputs)
+  }
+
+  /** A dropout mask that is drawn before each run. Equal ones are one input. */
+  mask(mask: MaskInput): string {
+    const { keys, site, rate, before, trailing } = mask
+    return this.once(`mask ${keys} ${site} ${rate} [${before}] [${trailing}]`, () => {
+      const name = `mask${this.masks.size}`
+      this.masks.set(name, mask)
+      return name
+    })
   }
 
   #emit(domain: OnnxNode['domain'], type: string, inputs: readonly string[], attributes: Attributes, outputs: number) {

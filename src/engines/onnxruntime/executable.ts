@@ -4,9 +4,10 @@ import { checkGiven, checkStateShapes, fetchNames, inputNames, throwIfStopped } 
 import type { CompileOptions, Executable, RunOptions, Tensors } from '../../engine/engine.ts'
 import type { Graph, Node } from '../../graph/types.ts'
 import { invariant, LowrankError } from '../../support/errors.ts'
-import { evaluateDim } from '../../tensor/dim.ts'
+import { type Dim, evaluateDim } from '../../tensor/dim.ts'
 import type { HostTensor } from '../../tensor/host-tensor.ts'
 import { i64 } from '../../tensor/host-tensor.ts'
+import type { MaskDraw } from './masks.ts'
 import type { LoweredModel } from './model.ts'
 import type { Carry, NamedTensors } from './protocol.ts'
 import type { WorkerClient } from './worker-client.ts'
@@ -57,7 +58,8 @@ export function createExecutable(client: WorkerClient, compiled: Compiled): Exec
     }
     const all = { ...renamed(model.inputs, feeds), ...extents(model, dims) }
     const values = [...new Set(fetched.map(([, value]) => value))]
-    const { tensors } = await client.request({ kind: 'run', session, feeds: all, fetch: values, carry })
+    const masks = draws(model, dims)
+    const { tensors } = await client.request({ kind: 'run', session, feeds: all, masks, fetch: values, carry })
     return Object.fromEntries(fetched.map(([name, value]) => [name, known(tensors, value)]))
   }
 
@@ -109,6 +111,13 @@ function extents(model: Compiled['model'], dims: ReadonlyMap<string, number>): R
     )
   }
   return out
+}
+
+function draws(model: Compiled['model'], dims: ReadonlyMap<string, number>): MaskDraw[] {
+  const known = (shape: readonly Dim[]): number[] => shape.map((dim) => evaluateDim(dim, dims))
+  return [...model.masks].map(([name, { keys, site, rate, before, trailing }]) => {
+    return { name, keys, site, rate, before: known(before), trailing: known(trailing) }
+  })
 }
 
 function renamed(names: ReadonlyMap<string, string>, values: Tensors): Record<string, HostTensor> {

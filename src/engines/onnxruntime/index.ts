@@ -24,7 +24,7 @@ export function onnxruntimeEngine(): Engine {
     refuseUnsupported('onnxruntime', graph, (op) => op === 'input' || op in lowerings)
     checkState(graph, options.state ?? {})
     const weights = checkedWeights(graph, options)
-    const { bytes, held, ...model } = lowerGraph(graph, weights)
+    const { bytes, held, ...model } = lowerGraph(graph, weights, options)
     const halves = [...weights.values()].some((w) => isWeightRef(w) && w.dtype !== 'f32')
     const settings = settingsFor(graph, options, halves)
     const request = { kind: 'compile', model: bytes, held, settings } as const

@@ -5,13 +5,13 @@
  * nodes in any order. Written in reverse, the graph's own order is the one it follows, each node as late as its first
  * user: recomputed work stays behind the cotangent it waits for, gradients are made where their operands are at hand.
  */
-import type { WeightRef } from '../../engine/engine.ts'
+import type { CompileOptions, WeightRef } from '../../engine/engine.ts'
 import { isWeightRef } from '../../engine/engine.ts'
 import type { Graph, Node, NodeOf } from '../../graph/types.ts'
 import type { OpName } from '../../graph/vocabulary.ts'
 import { invariant } from '../../support/errors.ts'
 import type { HostTensor } from '../../tensor/host-tensor.ts'
-import { Emitter, type Extents } from './emitter.ts'
+import { Emitter, type Extents, type MaskInput } from './emitter.ts'
 import type { LowerCall } from './lowering.ts'
 import { type LoweredName, lowerings } from './lowerings.ts'
 import { placeOf } from './profile.ts'
@@ -28,10 +28,17 @@ export interface LoweredModel {
   readonly held: Readonly<Record<string, HostTensor>>
   /** Inputs computed from the symbols' values before each run. */
   readonly extents: ReadonlyMap<string, { readonly length: number; readonly compute: Extents }>
+  /** Inputs drawn before each run. */
+  readonly masks: ReadonlyMap<string, MaskInput>
 }
 
-export function lowerGraph(graph: Graph, weights: ReadonlyMap<string, WeightRef | HostTensor>): LoweredModel {
-  const e = new Emitter()
+/** @param lean memory before speed: nothing is held longer than the graph needs it */
+export function lowerGraph(
+  graph: Graph,
+  weights: ReadonlyMap<string, WeightRef | HostTensor>,
+  { lean = false }: Pick<CompileOptions, 'lean'> = {},
+): LoweredModel {
+  const e = new Emitter({ drawsMasks: !lean })
   const names = new Map<Node, string>()
   const bound = bindInputs(graph, weights, e, names)
   const users = usersOf(graph)
@@ -42,18 +49,19 @@ export function lowerGraph(graph: Graph, weights: ReadonlyMap<string, WeightRef 
     const siblings = (op: OpName): Node[] => sharingInputs(node, op, users)
     const lower = lowerings[node.op as LoweredName] as (call: LowerCall<never>) => string
     const name = lower({ e, node: node as never, inputs, siblings })
-    if (!isLeaf(node) && !inputs.includes(name)) e.values.push({ name, dtype: node.type.dtype, shape: node.type.shape })
+    const isMade = !isLeaf(node) && !inputs.includes(name) && !e.masks.has(name)
+    if (isMade) e.values.push({ name, dtype: node.type.dtype, shape: node.type.shape })
     names.set(node, name)
   }
   const outputs = nameOutputs(graph, e, names)
   const bytes = encodeModel({
     nodes: [...e.nodes].reverse(),
     initializers: e.initializers,
-    inputs: [...bound.values, ...extentInputs(e)],
+    inputs: [...bound.values, ...extentInputs(e), ...maskInputs(e)],
     outputs: [...outputs.values.values()],
     values: e.values.filter(({ name }) => !outputs.values.has(name)),
   })
-  return { bytes, inputs: bound.inputs, outputs: outputs.names, held: bound.held, extents: e.extents }
+  return { bytes, inputs: bound.inputs, outputs: outputs.names, held: bound.held, extents: e.extents, masks: e.masks }
 }
 
 function bindInputs(
@@ -86,6 +94,10 @@ function bindInputs(
 
 function extentInputs(e: Emitter): OnnxValue[] {
   return [...e.extents].map(([name, { length }]) => ({ name, dtype: 'i64', shape: [length] }))
+}
+
+function maskInputs(e: Emitter): OnnxValue[] {
+  return [...e.masks].map(([name, { shape }]) => ({ name, dtype: 'f32', shape }))
 }
 
 /** Every output needs a node of its own: inputs and constants that are outputs pass through an Identity. */

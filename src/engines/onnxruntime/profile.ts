@@ -30,8 +30,15 @@ interface TraceEvent {
 /** `{ "float": [1, 2, 3] }` */
 type Shape = Readonly<Record<string, readonly number[]>>
 
+/** What was done before each run, outside of the trace. */
+export interface DrawnMasks {
+  /** Of each run. */
+  readonly seconds: readonly number[]
+  readonly bytes: number
+}
+
 /** @param trace the events of a whole session */
-export function profileOf(trace: readonly TraceEvent[]): Profile {
+export function profileOf(trace: readonly TraceEvent[], masks: DrawnMasks): Profile {
   const runs = trace.filter(({ name }) => name === 'model_run').sort((a, b) => a.ts - b.ts)
   const looked = runs.length > 1 ? runs.slice(1) : runs
   const nodes = trace
@@ -41,12 +48,19 @@ export function profileOf(trace: readonly TraceEvent[]): Profile {
   const totals = new Map<string, number>()
   for (const { name, dur } of within.flat()) totals.set(name, (totals.get(name) ?? 0) + dur)
   const last = within.at(-1) ?? []
+  const drawing = mean(masks.seconds.slice(-looked.length))
+  const timings = last.map((event) => timingOf(event, (totals.get(event.name) ?? 0) / looked.length / 1e6))
+  const held = last.map(({ args }) => Number(args.mem_bytes_in_use ?? 0) + masks.bytes)
   return {
     runs: looked.length,
-    seconds: mean(looked.map(({ dur }) => dur)) / 1e6,
-    timings: last.map((event) => timingOf(event, (totals.get(event.name) ?? 0) / looked.length / 1e6)),
-    held: last.map(({ args }) => Number(args.mem_bytes_in_use ?? 0)),
+    seconds: mean(looked.map(({ dur }) => dur)) / 1e6 + drawing,
+    timings: masks.bytes > 0 ? [drawn(drawing, masks.bytes), ...timings] : timings,
+    held: masks.bytes > 0 ? [masks.bytes, ...held] : held,
   }
+}
+
+function drawn(seconds: number, bytes: number): Timing {
+  return { op: 'dropoutMask', scope: '', phase: 'forward', kernel: 'drawn before the run', seconds, flops: 0, bytes }
 }
 
 function timingOf({ name, args }: TraceEvent, seconds: number): Timing {

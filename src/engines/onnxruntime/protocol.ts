@@ -1,6 +1,7 @@
 /** @file What the main thread and the worker say to each other. Tensors are named as the ONNX model names them. */
 import type { Profile } from '../../engine/engine.ts'
 import type { HostTensor } from '../../tensor/host-tensor.ts'
+import type { MaskDraw } from './masks.ts'
 
 export type NamedTensors = Readonly<Record<string, HostTensor>>
 
@@ -27,6 +28,8 @@ export type Request =
       readonly kind: 'run'
       readonly session: number
       readonly feeds: NamedTensors
+      /** Masks to draw from what is fed. */
+      readonly masks: readonly MaskDraw[]
       /** Values to send back. */
       readonly fetch: readonly string[]
       /** State that the run replaces. */

@@ -9,6 +9,7 @@ import { parentPort, workerData } from 'node:worker_threads'
 import { InferenceSession, Tensor } from 'onnxruntime-node'
 import type { DType } from '../../tensor/dtype.ts'
 import type { HostTensor } from '../../tensor/host-tensor.ts'
+import { Masks } from './masks.ts'
 import { profileOf } from './profile.ts'
 import type { Answer, Envelope, NamedTensors, Reply, Request, SessionSettings, WorkerStart } from './protocol.ts'
 
@@ -18,6 +19,7 @@ interface Loaded {
   readonly state: Map<string, Tensor>
   /** By state input, the tensor it had before, whose memory takes the next value. */
   readonly spare: Map<string, Tensor>
+  readonly masks: Masks
   /** Folder that ONNX Runtime writes its trace to. */
   readonly trace: string | undefined
 }
@@ -40,7 +42,7 @@ async function compile({ model, held, settings }: Extract<Request, { kind: 'comp
   const trace = settings.profiles ? mkdtempSync(join(tmpdir(), 'lowrank-trace-')) : undefined
   const session = await InferenceSession.create(model, sessionOptions(settings, trace))
   const tensors = Object.fromEntries(Object.entries(held).map(([name, value]) => [name, toOrt(value)]))
-  sessions.set(++count, { session, held: tensors, state: new Map(), spare: new Map(), trace })
+  sessions.set(++count, { session, held: tensors, state: new Map(), spare: new Map(), masks: new Masks(), trace })
   return count
 }
 
@@ -80,14 +82,13 @@ const OTHER_OPTIMIZERS = [
   ...['EliminateSlice', 'EliminateDropout', 'FuseReluClip', 'FuseInitializersTransformer'],
 ].join(';')
 
-async function run({ session: id, feeds, fetch, carry }: Extract<Request, { kind: 'run' }>): Promise<NamedTensors> {
-  const { session, held, state, spare } = loaded(id)
-  const inputs: Record<string, Tensor> = { ...held, ...Object.fromEntries(state) }
-  for (const [name, value] of Object.entries(feeds)) inputs[name] = toOrt(value)
+async function run(request: Extract<Request, { kind: 'run' }>): Promise<NamedTensors> {
+  const { fetch, carry } = request
+  const { session, state, spare } = loaded(request.session)
   // Fresh memory for each new state would cost as much as computing it.
   const wanted = new Map<string, Tensor | null>(fetch.map((name) => [name, null]))
   for (const { input, value, keepsShape } of carry) wanted.set(value, (keepsShape && spare.get(input)) || null)
-  const outputs = await session.run(inputs, Object.fromEntries(wanted))
+  const outputs = await session.run(inputsOf(request), Object.fromEntries(wanted))
   const value = (name: string): Tensor => {
     const found = outputs[name]
     if (!found) throw new Error(`the run gave no '${name}'`)
@@ -103,6 +104,19 @@ async function run({ session: id, feeds, fetch, carry }: Extract<Request, { kind
   return Object.fromEntries(
     fetch.map((name) => [name, kept.has(name) ? copied(toHost(value(name))) : toHost(value(name))]),
   )
+}
+
+function inputsOf({ session, feeds, masks: draws }: Extract<Request, { kind: 'run' }>): Record<string, Tensor> {
+  const { held, state, masks } = loaded(session)
+  const inputs: Record<string, Tensor> = { ...held, ...Object.fromEntries(state) }
+  for (const [name, value] of Object.entries(feeds)) inputs[name] = toOrt(value)
+  const drawn = masks.draw(draws, (name) => {
+    const keys = feeds[name]
+    if (keys?.dtype !== 'u32') throw new Error(`the run has no keys '${name}'`)
+    return keys
+  })
+  for (const { name, data, shape } of drawn) inputs[name] = new Tensor('float32', data, shape)
+  return inputs
 }
 
 function write({ session, values }: Extract<Request, { kind: 'write' }>): void {
@@ -127,13 +141,13 @@ function read({ session, names }: Extract<Request, { kind: 'read' }>): NamedTens
 
 /** Ends the trace and reads it. */
 function profile(id: number): Answer {
-  const { session, trace } = loaded(id)
+  const { session, trace, masks } = loaded(id)
   if (trace === undefined) throw new Error('the session keeps no times')
   session.endProfiling()
   const [file = ''] = readdirSync(trace)
   const text = readFileSync(join(trace, file), 'utf8')
   rmSync(trace, { recursive: true })
-  return { session: id, tensors: {}, profile: profileOf(JSON.parse(text)) }
+  return { session: id, tensors: {}, profile: profileOf(JSON.parse(text), masks) }
 }
 
 async function answer(request: Request): Promise<Answer> {

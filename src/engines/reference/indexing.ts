@@ -52,15 +52,22 @@ export const oneHot: Kernel<'oneHot'> = (call) => {
 }
 
 export const dropoutMask: Kernel<'dropoutMask'> = (call) => {
-  const { site, rate, trailing } = call.params
-  let hashes = Uint32Array.from(operand(call, 0).data, (key) => mix32((key ^ site) >>> 0))
-  for (const dim of trailing) {
-    const extent = call.extent(dim)
-    const next = new Uint32Array(hashes.length * extent)
-    hashes.forEach((h, i) => {
-      for (let j = 0; j < extent; j++) next[i * extent + j] = mix32((h + Math.imul(j + 1, 0x9e3779b9)) >>> 0)
-    })
-    hashes = next
-  }
-  return Float64Array.from(hashes, (h) => (h >= rate * 2 ** 32 ? 1 / (1 - rate) : 0))
+  const { site, rate, before, trailing } = call.params
+  const keys = operand(call, 0)
+  const own = Uint32Array.from(keys.data, (key) => mix32((key ^ site) >>> 0))
+  const led = before.reduce((hashes, dim) => spread(hashes, keys.shape.at(-1) ?? 1, call.extent(dim)), own)
+  const hashes = trailing.reduce((all, dim) => spread(all, 1, call.extent(dim)), led)
+  const limit = Math.ceil(rate * 2 ** 31)
+  return Float64Array.from(hashes, (h) => (h >>> 1 >= limit ? 1 / (1 - rate) : 0))
+}
+
+/** Hashes `[…, inner]` along one more axis: `[…, extent, inner]`. */
+function spread(hashes: Uint32Array<ArrayBuffer>, inner: number, extent: number): Uint32Array<ArrayBuffer> {
+  const out = new Uint32Array(hashes.length * extent)
+  hashes.forEach((h, at) => {
+    const [row, i] = [Math.floor(at / inner), at % inner]
+    for (let j = 0; j < extent; j++)
+      out[(row * extent + j) * inner + i] = mix32((h + Math.imul(j + 1, 0x9e3779b9)) >>> 0)
+  })
+  return out
 }

@@ -2,7 +2,7 @@
 import type { Dim } from '../../../tensor/dim.ts'
 import { sizeOfShape } from '../../../tensor/dim.ts'
 import type { Emitter } from '../emitter.ts'
-import { input, type Lower } from '../lowering.ts'
+import { input, type Lower, type LowerCall } from '../lowering.ts'
 
 export const gather: Lower<'gather'> = (call) => call.e.op('Gather', [input(call, 0), input(call, 1)], { axis: 0 })
 
@@ -36,17 +36,31 @@ export const oneHot: Lower<'oneHot'> = (call) => {
   return e.op('OneHot', [input(call, 0), e.constant('i64', [], [node.params.depth]), values], { axis: -1 })
 }
 
-/** See ops/indexing.ts for the formula; products and sums of u32 wrap, as they must. */
+/** Drawn outside of the model where its keys are known there (see masks.ts). */
 export const dropoutMask: Lower<'dropoutMask'> = (call) => {
   const { e, node } = call
-  const { site, rate, trailing } = node.params
+  const [keys] = node.inputs
+  if (e.drawsMasks && keys?.op === 'input' && keys.params.kind === 'feed')
+    return e.mask({ ...node.params, keys: input(call, 0), shape: node.type.shape })
+  return hashedMask(call)
+}
+
+/** See ops/indexing.ts for the formula; products and sums of u32 wrap, as they must. */
+function hashedMask(call: LowerCall<'dropoutMask'>): string {
+  const { e, node } = call
+  const { site, rate, before, trailing } = node.params
   let hash = mix32(e, e.op('BitwiseXor', [input(call, 0), u32(e, site >>> 0)]))
+  for (const extent of before) {
+    const rows = e.op('Unsqueeze', [hash, e.i64(-2)])
+    hash = mix32(e, wrappingAdd(e, rows, e.op('Unsqueeze', [steps(e, extent), e.i64(-1)])))
+  }
   for (const extent of trailing) {
     const column = e.op('Unsqueeze', [hash, e.i64(-1)])
     hash = mix32(e, wrappingAdd(e, column, steps(e, extent)))
   }
-  // Comparing as i64: ONNX Runtime compares no u32.
-  const dropped = e.op('Less', [e.op('Cast', [hash], { to: 7 }), e.constant('i64', [], [Math.ceil(rate * 2 ** 32)])])
+  // ONNX Runtime compares no u32, and 31 bits are an i32 of the same order.
+  const upper = e.op('Cast', [e.op('BitShift', [hash, u32(e, 1)], { direction: 'RIGHT' })], { to: 6 })
+  const dropped = e.op('Less', [upper, e.constant('i32', [], [Math.ceil(rate * 2 ** 31)])])
   return e.op('Where', [dropped, e.f32(0), e.f32(1 / (1 - rate))])
 }
 

@@ -1,0 +1,111 @@
+/**
+ * @file Dropout masks drawn before a run and fed to it. ONNX Runtime has no kernel for the hash: spelt in its ops a number
+ * costs thirty kernels' passes over memory, six nanoseconds on two threads where one thread here takes two. Must not know
+ * sessions.
+ */
+import { sizeOf } from '../../tensor/host-tensor.ts'
+
+/** One mask's op (see ops/indexing.ts), extents known. */
+export interface MaskDraw {
+  /** The model's input that the mask is. */
+  readonly name: string
+  /** The fed input with its keys. */
+  readonly keys: string
+  readonly site: number
+  readonly rate: number
+  readonly before: readonly number[]
+  readonly trailing: readonly number[]
+}
+
+const GOLDEN = 0x9e3779b9 | 0
+
+/** Fills `out`, which has the mask's size, for keys `[…lead, n]`. */
+export function drawMask(out: Float32Array, { site, rate, before, trailing }: MaskDraw, keys: Uint32Array, n: number) {
+  let hashes = Int32Array.from(keys, (key) => mix(key ^ site))
+  for (const extent of before) hashes = spread(hashes, extent, n)
+  for (const extent of trailing.slice(0, -1)) hashes = spread(hashes, extent, 1)
+  fill(out, hashes, trailing.at(-1), rate)
+}
+
+/** Extents of the mask of keys `shape`. */
+export function maskShape({ before, trailing }: MaskDraw, shape: readonly number[]): number[] {
+  return [...shape.slice(0, -1), ...before, ...shape.slice(-1), ...trailing]
+}
+
+/** mix32 of support/random.ts, its result signed. */
+function mix(x: number): number {
+  x = Math.imul(x ^ (x >>> 16), 0x7feb352d)
+  x = Math.imul(x ^ (x >>> 15), 0x846ca68b)
+  return x ^ (x >>> 16)
+}
+
+/** Hashes `[…, inner]` along one more axis: `[…, extent, inner]`. */
+function spread(hashes: Int32Array, extent: number, inner: number): Int32Array<ArrayBuffer> {
+  const out = new Int32Array(hashes.length * extent)
+  for (let row = 0, at = 0; row < hashes.length; row += inner)
+    for (let j = 1; j <= extent; j++)
+      for (let i = 0; i < inner; i++) out[at++] = mix(((hashes[row + i] ?? 0) + Math.imul(j, GOLDEN)) | 0)
+  return out
+}
+
+/**
+ * Along the last axis, if there is one. Written as bits, without a branch: which numbers are dropped is what no processor
+ * can foresee.
+ */
+function fill(out: Float32Array, hashes: Int32Array, extent: number | undefined, rate: number): void {
+  const bits = new Int32Array(out.buffer, out.byteOffset, out.length)
+  const kept = new Int32Array(Float32Array.of(1 / (1 - rate)).buffer)[0] ?? 0
+  const limit = Math.min(Math.ceil(rate * 2 ** 31), 0x7fffffff)
+  if (extent === undefined) for (const [i, hash] of hashes.entries()) bits[i] = factorOf(hash, limit, kept)
+  else fillRows(bits, hashes, extent, limit, kept)
+}
+
+/** On its own and over plain integers: what is drawn by the million runs as fast as the compiler can be sure of it. */
+function fillRows(bits: Int32Array, hashes: Int32Array, extent: number, limit: number, kept: number): void {
+  let at = 0
+  for (let row = 0; row < hashes.length; row++) {
+    let place = hashes[row] ?? 0
+    for (const end = at + extent; at < end; at++) {
+      place = (place + GOLDEN) | 0
+      bits[at] = factorOf(mix(place), limit, kept)
+    }
+  }
+}
+
+function factorOf(hash: number, limit: number, kept: number): number {
+  return ~(((hash >>> 1) - limit) >> 31) & kept
+}
+
+/** Masks of a session, whose memory serves again in the next run. */
+export class Masks {
+  readonly #memory = new Map<string, Float32Array>()
+  /** That drawing took, of each run. */
+  readonly seconds: number[] = []
+
+  /** That are held. */
+  get bytes(): number {
+    return [...this.#memory.values()].reduce((sum, { byteLength }) => sum + byteLength, 0)
+  }
+
+  draw(draws: readonly MaskDraw[], keysOf: (name: string) => { data: Uint32Array; shape: readonly number[] }) {
+    const start = performance.now()
+    const drawn = draws.map((draw) => {
+      const { data, shape } = keysOf(draw.keys)
+      const own = maskShape(draw, shape)
+      const out = this.#room(draw.name, sizeOf(own))
+      drawMask(out, draw, data, shape.at(-1) ?? 1)
+      return { name: draw.name, data: out, shape: own }
+    })
+    this.seconds.push((performance.now() - start) / 1000)
+    return drawn
+  }
+
+  /** Memory as large as the largest run's so far. */
+  #room(name: string, size: number): Float32Array {
+    const known = this.#memory.get(name)
+    if (known && known.length >= size) return known.subarray(0, size)
+    const fresh = new Float32Array(size)
+    this.#memory.set(name, fresh)
+    return fresh
+  }
+}
