@@ -1,9 +1,9 @@
 /**
  * @file Dropout masks drawn before a run and fed to it. ONNX Runtime has no kernel for the hash: spelt in its ops a number
- * costs thirty kernels' passes over memory, six nanoseconds on two threads where one thread here takes two. Must not know
- * sessions.
+ * costs thirty kernels' passes over memory, ten times what one thread takes here. Must not know sessions.
  */
 import { sizeOf } from '../../tensor/host-tensor.ts'
+import { fillRows } from './mask-kernel.ts'
 
 /** One mask's op (see ops/indexing.ts), extents known. */
 export interface MaskDraw {
@@ -24,7 +24,10 @@ export function drawMask(out: Float32Array, { site, rate, before, trailing }: Ma
   let hashes = Int32Array.from(keys, (key) => mix(key ^ site))
   for (const extent of before) hashes = spread(hashes, extent, n)
   for (const extent of trailing.slice(0, -1)) hashes = spread(hashes, extent, 1)
-  fill(out, hashes, trailing.at(-1), rate)
+  const [limit, kept] = [Math.min(Math.ceil(rate * 2 ** 31), 0x7fffffff), 1 / (1 - rate)]
+  const width = trailing.at(-1)
+  if (width !== undefined) fillRows(out, hashes, width, limit, kept)
+  else for (const [i, hash] of hashes.entries()) out[i] = hash >>> 1 < limit ? 0 : kept
 }
 
 /** Extents of the mask of keys `shape`. */
@@ -46,34 +49,6 @@ function spread(hashes: Int32Array, extent: number, inner: number): Int32Array<A
     for (let j = 1; j <= extent; j++)
       for (let i = 0; i < inner; i++) out[at++] = mix(((hashes[row + i] ?? 0) + Math.imul(j, GOLDEN)) | 0)
   return out
-}
-
-/**
- * Along the last axis, if there is one. Written as bits, without a branch: which numbers are dropped is what no processor
- * can foresee.
- */
-function fill(out: Float32Array, hashes: Int32Array, extent: number | undefined, rate: number): void {
-  const bits = new Int32Array(out.buffer, out.byteOffset, out.length)
-  const kept = new Int32Array(Float32Array.of(1 / (1 - rate)).buffer)[0] ?? 0
-  const limit = Math.min(Math.ceil(rate * 2 ** 31), 0x7fffffff)
-  if (extent === undefined) for (const [i, hash] of hashes.entries()) bits[i] = factorOf(hash, limit, kept)
-  else fillRows(bits, hashes, extent, limit, kept)
-}
-
-/** On its own and over plain integers: what is drawn by the million runs as fast as the compiler can be sure of it. */
-function fillRows(bits: Int32Array, hashes: Int32Array, extent: number, limit: number, kept: number): void {
-  let at = 0
-  for (let row = 0; row < hashes.length; row++) {
-    let place = hashes[row] ?? 0
-    for (const end = at + extent; at < end; at++) {
-      place = (place + GOLDEN) | 0
-      bits[at] = factorOf(mix(place), limit, kept)
-    }
-  }
-}
-
-function factorOf(hash: number, limit: number, kept: number): number {
-  return ~(((hash >>> 1) - limit) >> 31) & kept
 }
 
 /** Masks of a session, whose memory serves again in the next run. */
