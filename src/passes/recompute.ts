@@ -103,10 +103,10 @@ function planOf(graph: Graph, blockOf: BlockOf, what: Recomputed): Plan {
   }
 }
 
-/** Ops that pass over their inputs once. */
+/** Ops that pass over their inputs once, and cost no more than that: gelu's erf does. */
 const CHEAP: ReadonlySet<OpName> = new Set([
   ...(['neg', 'add', 'sub', 'mul', 'div', 'select', 'cast', 'reshape', 'transpose', 'slice', 'expand'] as const),
-  ...(['relu', 'silu', 'gelu', 'rmsNorm', 'layerNorm'] as const),
+  ...(['relu', 'silu', 'rmsNorm', 'layerNorm'] as const),
 ])
 
 /** Forward values that follow by cheap ops from what the backward pass keeps anyway, inputs and weights among it. */

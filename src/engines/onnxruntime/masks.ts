@@ -2,6 +2,7 @@
  * @file Dropout masks drawn before a run and fed to it. ONNX Runtime has no kernel for the hash: spelt in its ops a number
  * costs thirty kernels' passes over memory, ten times what one thread takes here. Must not know sessions.
  */
+import type { Node } from '../../graph/types.ts'
 import { sizeOf } from '../../tensor/host-tensor.ts'
 import { fillRows } from './mask-kernel.ts'
 
@@ -28,6 +29,11 @@ export function drawMask(out: Float32Array, { site, rate, before, trailing }: Ma
   const width = trailing.at(-1)
   if (width !== undefined) fillRows(out, hashes, width, limit, kept)
   else for (const [i, hash] of hashes.entries()) out[i] = hash >>> 1 < limit ? 0 : kept
+}
+
+/** Whether what is fed says what `keys` are. */
+export function isFed(keys: Node | undefined): boolean {
+  return keys?.op === 'input' && keys.params.kind === 'feed'
 }
 
 /** Extents of the mask of keys `shape`. */

@@ -31,6 +31,16 @@ describe('workloadOf', () => {
     expect(workloadOf(graph, dims, { lean: true }).weights).toBe(weight)
   })
 
+  it('sees that masks over what is fed are drawn beforehand, unless memory goes first', () => {
+    const key = g.feed('keys', { dtype: 'u32', shape: ['n'] })
+    const masked = graphOf([['y', g.dropoutMask(key, { site: 1, rate: 0.1, trailing: [64] })]])
+    const [drawn, hashed] = [workloadOf(masked, dims, {}), workloadOf(masked, dims, { lean: true })]
+    expect([drawn.kernels, drawn.values]).toEqual([0, 4 * 128 * 64])
+    expect(hashed.kernels).toBeGreaterThan(0)
+    expect(hashed.moved).toBeGreaterThan(3 * drawn.moved)
+    expect(hashed.values).toBeGreaterThan(drawn.values)
+  })
+
   it('sees that recomputation saves memory and costs time', () => {
     const [plain, saving] = [toyTraining(6), recompute(toyTraining(6), numberedBlock)].map((whole) =>
       workloadOf(prepare(whole, keptComposites), toyDims, {}),

@@ -8,6 +8,7 @@ import type { OpName } from '../../graph/vocabulary.ts'
 import { liveBytes, sizeInBytes, type Workspace } from '../../passes/live-bytes.ts'
 import { evaluateDim } from '../../tensor/dim.ts'
 import { BLOCKS, chunkRows } from './chunks.ts'
+import { isFed } from './masks.ts'
 
 type Dims = ReadonlyMap<string, number>
 
@@ -16,7 +17,7 @@ export function workloadOf(graph: Graph, dims: Dims, { lean = false }: Pick<Comp
   const users = usersOf(graph)
   let [products, moved, kernels] = [0, 0, 0]
   for (const node of graph.nodes) {
-    const cost = costOf(node, dims)
+    const cost = node.op === 'dropoutMask' ? maskCost(node, dims, lean) : costOf(node, dims)
     products += cost.products ?? 0
     moved += cost.moved ?? 0
     kernels += cost.kernels ?? 1
@@ -25,7 +26,7 @@ export function workloadOf(graph: Graph, dims: Dims, { lean = false }: Pick<Comp
     products,
     moved,
     kernels,
-    values: liveBytes(graph, dims, (node) => workspaceOf(node, dims, users)),
+    values: liveBytes(graph, dims, (node) => workspaceOf(node, dims, users, lean)),
     weights: weightBytes(graph, dims, lean),
     state: bytesOfInputs(graph, 'state', dims),
   }
@@ -42,7 +43,6 @@ interface Cost {
 const PASSES: { readonly [K in OpName]?: readonly [passes: number, kernels: number] } = {
   siluGrad: [13, 5],
   rmsNormGrad: [14, 10],
-  dropoutMask: [40, 30],
   transpose: [4, 1],
   scatterAdd: [5, 4],
 }
@@ -75,6 +75,16 @@ function costOf(node: Node, dims: Dims): Cost {
     default:
       return { moved: size + node.inputs.reduce((sum, input) => sum + bytesOf(input, dims), 0) }
   }
+}
+
+/** Drawn before the run, or hashed by ONNX Runtime. */
+function maskCost(node: NodeOf<'dropoutMask'>, dims: Dims, lean: boolean): Cost {
+  const size = sizeInBytes(node as Node, dims)
+  return isDrawn(node, lean) ? { moved: 6 * size, kernels: 0 } : { moved: 40 * size, kernels: 30 }
+}
+
+function isDrawn({ inputs: [keys] }: NodeOf<'dropoutMask'>, lean: boolean): boolean {
+  return !lean && isFed(keys)
 }
 
 function weightsOf({ inputs }: NodeOf<'matmul'>): readonly Node[] {
@@ -120,7 +130,7 @@ function headCost(node: NodeOf<'linearCrossEntropy'>, dims: Dims): Cost {
 }
 
 /** What lowerings hold besides outputs. */
-function workspaceOf(node: Node, dims: Dims, users: ReadonlyMap<Node, readonly Node[]>): Workspace {
+function workspaceOf(node: Node, dims: Dims, users: ReadonlyMap<Node, readonly Node[]>, lean: boolean): Workspace {
   const size = sizeInBytes(node, dims)
   switch (node.op) {
     case 'siluGrad':
@@ -128,7 +138,7 @@ function workspaceOf(node: Node, dims: Dims, users: ReadonlyMap<Node, readonly N
     case 'rmsNormGrad':
       return { during: 2 * size }
     case 'dropoutMask':
-      return { during: 5 * size }
+      return isDrawn(node, lean) ? {} : { during: 5 * size }
     case 'attention':
     case 'attentionGradQuery':
       return attentionWorkspace(node, dims, users)

@@ -3,6 +3,7 @@ import type { Dim } from '../../../tensor/dim.ts'
 import { sizeOfShape } from '../../../tensor/dim.ts'
 import type { Emitter } from '../emitter.ts'
 import { input, type Lower, type LowerCall } from '../lowering.ts'
+import { isFed } from '../masks.ts'
 
 export const gather: Lower<'gather'> = (call) => call.e.op('Gather', [input(call, 0), input(call, 1)], { axis: 0 })
 
@@ -39,8 +40,7 @@ export const oneHot: Lower<'oneHot'> = (call) => {
 /** Drawn outside of the model where its keys are known there (see masks.ts). */
 export const dropoutMask: Lower<'dropoutMask'> = (call) => {
   const { e, node } = call
-  const [keys] = node.inputs
-  if (e.drawsMasks && keys?.op === 'input' && keys.params.kind === 'feed')
+  if (e.drawsMasks && isFed(node.inputs[0]))
     return e.mask({ ...node.params, keys: input(call, 0), shape: node.type.shape })
   return hashedMask(call)
 }
