@@ -67,7 +67,12 @@ def padded(rows, is_classifier):
 
     mask = torch.tensor([[1] * len(row["ids"]) + [0] * (longest - len(row["ids"])) for row in rows])
     labels = torch.tensor([row["labels"][0] for row in rows]) if is_classifier else filled("labels", -100)
-    return {"input_ids": filled("ids", 0), "attention_mask": mask, "labels": labels}
+    types = {}
+    if any("types" in row for row in rows):
+        for row in rows:
+            row.setdefault("types", [0] * len(row["ids"]))
+        types["token_type_ids"] = filled("types", 0)
+    return {"input_ids": filled("ids", 0), "attention_mask": mask, "labels": labels, **types}
 
 
 def batches_of(args, vocab_size):
@@ -91,7 +96,7 @@ def main():
     parser.add_argument("--rank", type=int, default=8)
     parser.add_argument("--dropout", type=float, default=0.0)
     parser.add_argument("--labels", type=int, default=0, help="classes of a classifier; 0 for a language model")
-    parser.add_argument("--rows", help="JSON file of rows {ids, labels}; random tokens without it")
+    parser.add_argument("--rows", help="JSON file of rows {ids, labels, types}; random tokens without it")
     parser.add_argument("--steps", type=int, default=5, help="timed steps, after --warmup")
     parser.add_argument("--warmup", type=int, default=2)
     parser.add_argument("--threads", type=int, default=0)

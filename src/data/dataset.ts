@@ -153,9 +153,12 @@ export class DatasetBuilder {
 }
 
 /** A dataset of arrays in memory, as tests and the library make them. Without labels every token is one. */
-export function datasetOf(rows: Iterable<{ ids: readonly number[]; labels?: readonly number[] }>): Dataset {
+export function datasetOf(
+  rows: Iterable<{ ids: readonly number[]; labels?: readonly number[]; types?: readonly number[] }>,
+): Dataset {
   const builder = new DatasetBuilder((_, line) => `rows:${line}`)
-  for (const { ids, labels } of rows) builder.add({ ids, labels: labels ?? ids }, builder.length, 0, builder.length + 1)
+  for (const { ids, labels = ids, types } of rows)
+    builder.add({ ids, labels, types }, builder.length, 0, builder.length + 1)
   return builder.build()
 }
 

@@ -32,8 +32,9 @@ export async function measureProducts(settings: MeasureSettings): Promise<number
   const engine = await openEngine(settings.engine)
   const tokens = settings.sequence * settings.batchSize
   let [flops, seconds] = [0, 0]
-  for (const { path, inFeatures, outFeatures, count } of distinctShapes(model)) {
-    const elapsed = await timeProduct(engine, weights, `${path}.weight`, tokens, settings.threads)
+  for (const shape of distinctShapes(model)) {
+    const { count, inFeatures, outFeatures } = shape
+    const elapsed = await timeProduct(engine, weights, shape, tokens, settings.threads)
     flops += count * 2 * tokens * inFeatures * outFeatures
     seconds += count * elapsed
   }
@@ -44,6 +45,8 @@ export async function measureProducts(settings: MeasureSettings): Promise<number
 interface Shape {
   /** Of the first layer that has it. */
   readonly path: string
+  /** `conv1d` has its weight the other way round. */
+  readonly kind: 'linear' | 'conv1d'
   readonly inFeatures: number
   readonly outFeatures: number
   /** Layers that have it. */
@@ -53,33 +56,36 @@ interface Shape {
 function distinctShapes(model: Model): Shape[] {
   const seen = new Map<string, Shape>()
   for (const { path, kind, tiedTo, inFeatures = 0, outFeatures = 0 } of layersOf(model)) {
-    if (kind !== 'linear' || tiedTo !== undefined) continue
-    const key = `${inFeatures}x${outFeatures}`
+    if ((kind !== 'linear' && kind !== 'conv1d') || tiedTo !== undefined) continue
+    const key = `${kind} ${inFeatures}x${outFeatures}`
     const first = seen.get(key)
-    seen.set(key, { path, inFeatures, outFeatures, ...first, count: (first?.count ?? 0) + 1 })
+    seen.set(key, { path, kind, inFeatures, outFeatures, ...first, count: (first?.count ?? 0) + 1 })
   }
   return [...seen.values()]
 }
+
+/** Of a toy's products a graph would hold hundreds of thousands. */
+const MOST_ROUNDS = 200
 
 /** Best of several runs: the limit is what the machine can do, not what it did while others used it. */
 async function timeProduct(
   engine: Engine,
   weights: Awaited<ReturnType<typeof openModel>>['weights'],
-  name: string,
+  { path, kind, inFeatures: width, outFeatures: out }: Shape,
   tokens: number,
   threads: number | 'auto',
 ): Promise<number> {
+  const name = `${path}.weight`
   const ref = weights.get(name)
   invariant(ref, `no tensor ${name}`)
-  const [out = 1, width = 1] = ref.shape
   const g = newBuilder()
   const x = g.feed('x', { dtype: 'f32', shape: [tokens, width] })
   // Several products, of which one column comes back, so that neither the call nor the result counts. They stand in the
   // backward phase: engines lay weights out for speed in training, and training is what the limit is for.
-  const rounds = Math.max(1, Math.round(8e9 / (2 * tokens * width * out)))
+  const rounds = Math.min(MOST_ROUNDS, Math.max(1, Math.round(8e9 / (2 * tokens * width * out))))
   const graph = g.during('backward', '', () => {
     const columns = Array.from({ length: rounds }, (_, i) => {
-      const y = g.matmul(g.mul(x, 1 + i), g.weight(name, [out, width]), { transB: true })
+      const y = g.matmul(g.mul(x, 1 + i), g.weight(name, ref.shape), { transB: kind === 'linear' })
       return g.sum(g.slice(y, { axis: 1, start: 0, size: 1 }), { axes: [0, 1] })
     })
     return graphOf([['y', columns.reduce((a, b) => g.add(a, b))]])

@@ -25,6 +25,8 @@ export interface RowSettings {
 export interface EncodedRow {
   readonly ids: readonly number[]
   readonly labels: readonly number[]
+  /** Which text of a pair each token is of; absent where all are of the first. */
+  readonly types?: readonly number[]
 }
 
 /**
@@ -64,7 +66,11 @@ export async function writeRows(
 
 function drawn(data: Dataset, count: number): EncodedRow[] {
   const order = new RandomStream(0, 'bench/rows').permutation(data.length).subarray(0, count)
-  return [...data.select(order)].map(({ ids, labels }) => ({ ids: [...ids], labels: [...labels] }))
+  return [...data.select(order)].map(({ ids, labels, types }) => ({
+    ids: [...ids],
+    labels: [...labels],
+    ...(types ? { types: [...types] } : {}),
+  }))
 }
 
 export async function readRows(file: string): Promise<EncodedRow[]> {
