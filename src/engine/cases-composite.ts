@@ -55,6 +55,19 @@ const norms: readonly EngineCase[] = [
     }),
   },
   {
+    name: 'standardise, and beside a LayerNorm of the same',
+    runs: rows,
+    build: ({ g, f32, weight }) => {
+      const [x, large] = [f32('x', SHAPE), f32('large', SHAPE, (random) => 100 + random.normal())]
+      return {
+        y: g.standardise(x, { eps: 1e-5 }),
+        other: g.standardise(large, { eps: 1e-5 }),
+        norm: g.layerNorm(large, weight('w', [4]), weight('bias', [4]), { eps: 1e-5 }),
+        back: g.layerNormGrad(large, weight('w', [4]), f32('dy', SHAPE), { eps: 1e-5 }),
+      }
+    },
+  },
+  {
     name: 'layerNormGrad',
     runs: rows,
     build: ({ g, f32, weight }) => ({

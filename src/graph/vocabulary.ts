@@ -105,6 +105,8 @@ export interface CompositeOps {
   rmsNorm: Op<['x', 'weight'], { eps: number }>
   rmsNormGrad: Op<['x', 'weight', 'dy'], { eps: number }>
   layerNorm: Op<['x', 'weight', 'bias'], { eps: number }>
+  /** LayerNorm without weight and bias. */
+  standardise: Op<['x'], { eps: number }>
   layerNormGrad: Op<['x', 'weight', 'dy'], { eps: number }>
   /** Rotates pairs (i, i + d/2) of the last axis: `f32[b, h, s, d], f32[b, s, d/2] ×2`. */
   rotary: Op<['x', 'cos', 'sin']>

@@ -17,12 +17,6 @@ function rmsUnit(g: Builder, x: Node, eps: number): Node {
   return g.mul(x, inverseRoot(g, mean(g, g.mul(x, x)), eps))
 }
 
-/** `(x − mean) / deviation`. */
-function standardised(g: Builder, x: Node, eps: number): Node {
-  const centred = g.sub(x, mean(g, x))
-  return g.mul(centred, inverseRoot(g, mean(g, g.mul(centred, centred)), eps))
-}
-
 export const rmsNorm: CompositeDefinition<'rmsNorm'> = {
   inputs: ['x', 'weight'],
   optional: {},
@@ -47,14 +41,25 @@ export const rmsNormGrad: CompositeDefinition<'rmsNormGrad'> = {
   },
 }
 
+/** `(x − mean) / deviation`. */
+export const standardise: CompositeDefinition<'standardise'> = {
+  inputs: ['x'],
+  optional: {},
+  type: likeFirst,
+  expand(g, { x }, { eps }) {
+    const centred = g.sub(x, mean(g, x))
+    return g.mul(centred, inverseRoot(g, mean(g, g.mul(centred, centred)), eps))
+  },
+}
+
 export const layerNorm: CompositeDefinition<'layerNorm'> = {
   inputs: ['x', 'weight', 'bias'],
   optional: {},
   type: likeFirst,
-  expand: (g, { x, weight, bias }, { eps }) => g.add(g.mul(standardised(g, x, eps), weight), bias),
+  expand: (g, { x, weight, bias }, { eps }) => g.add(g.mul(g.standardise(x, { eps }), weight), bias),
   vjp: {
     x: (g, { x, weight }, dy, params) => g.layerNormGrad(x, weight, dy, params),
-    weight: (g, { x, weight }, dy, { eps }) => unbroadcast(g, g.mul(dy, standardised(g, x, eps)), weight.type),
+    weight: (g, { x, weight }, dy, { eps }) => unbroadcast(g, g.mul(dy, g.standardise(x, { eps })), weight.type),
     bias: (g, { bias }, dy) => unbroadcast(g, dy, bias.type),
   },
 }

@@ -7,6 +7,7 @@ import type { Batch } from '../data/batch.ts'
 import type { Engine, Executable, Profile, Tensors, WeightSource } from '../engine/engine.ts'
 import { prepare } from '../engine/prepare.ts'
 import type { Graph } from '../graph/types.ts'
+import { biasInUpdate } from '../passes/bias-in-update.ts'
 import { recompute } from '../passes/recompute.ts'
 import { invariant } from '../support/errors.ts'
 import { hashKey } from '../support/random.ts'
@@ -53,7 +54,7 @@ export function stepOf(
 ): StepGraph {
   const { graph, state } = buildStep(trained, options)
   const whole = recompute(graph, trained.model.blockOf, options.recompute ? 'everything' : 'cheap')
-  return { graph: prepare(whole, composites), state }
+  return { graph: prepare(biasInUpdate(whole), composites), state }
 }
 
 export class TrainSession {

@@ -42,7 +42,10 @@ interface Cost {
 /** Passes over the node's output that a lowering of several kernels makes, reads and writes, and its kernels. */
 const PASSES: { readonly [K in OpName]?: readonly [passes: number, kernels: number] } = {
   siluGrad: [13, 5],
+  geluGrad: [21, 9],
   rmsNormGrad: [14, 10],
+  layerNormGrad: [20, 10],
+  standardise: [4, 2],
   transpose: [4, 1],
   scatterAdd: [5, 4],
 }
@@ -134,8 +137,9 @@ function workspaceOf(node: Node, dims: Dims, users: ReadonlyMap<Node, readonly N
   const size = sizeInBytes(node, dims)
   switch (node.op) {
     case 'siluGrad':
-      return { during: 2 * size }
+    case 'geluGrad':
     case 'rmsNormGrad':
+    case 'layerNormGrad':
       return { during: 2 * size }
     case 'dropoutMask':
       return isDrawn(node, lean) ? {} : { during: 5 * size }

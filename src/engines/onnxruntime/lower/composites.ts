@@ -24,6 +24,41 @@ export const gelu: Lower<'gelu'> = (call) => {
   return e.op('Gelu', [x], { approximate: node.params.kind === 'tanh' ? 'tanh' : 'none' })
 }
 
+/** Half of 1 + x where x is from −1 to 1: in one pass. */
+const halfPlus = (e: Emitter, x: string): string =>
+  e.op('HardSigmoid', [x], { alpha: { float: 0.5 }, beta: { float: 0.5 } })
+
+/** dy · (gate(x) + x · gate'(x)), each kind in as few passes over memory as its terms can share. */
+export const geluGrad: Lower<'geluGrad'> = (call) => {
+  const { e, node } = call
+  const [x, dy] = [input(call, 0), input(call, 1)]
+  const scaled = (v: string, factor: number): string => e.op('Mul', [v, e.f32(factor)])
+  switch (node.params.kind) {
+    case 'quick': {
+      // As of siluGrad, with αx in place of x.
+      const grown = e.op('Mul', [dy, e.op('Sigmoid', [scaled(x, 1.702)])])
+      return e.op('Add', [grown, e.op('Mul', [scaled(grown, 1.702), quick(e, x, -1.702)])])
+    }
+    case 'erf': {
+      // The density of x is exp(−u² − ln √(2π)) with u = x/√2, which erf needs too.
+      const u = scaled(x, Math.SQRT1_2)
+      const exponent = e.op('Sub', [e.f32(-0.5 * Math.log(2 * Math.PI)), e.op('Mul', [u, u])])
+      const slope = e.op('Mul', [x, e.op('Exp', [exponent])])
+      return e.op('Mul', [dy, e.op('Add', [halfPlus(e, e.op('Erf', [u])), slope])])
+    }
+    case 'tanh': {
+      // t = tanh u with u = x·(k + k·c·x²); half of 1 + t has the derivative (1 − t²)/2 · (k + 3·k·c·x²).
+      const k = Math.sqrt(2 / Math.PI)
+      const square = e.op('Mul', [x, x])
+      const cubic = (factor: number): string =>
+        e.op('Mul', [x, e.op('Add', [scaled(square, factor * k * 0.044715), e.f32(k)])])
+      const t = e.op('Tanh', [cubic(1)])
+      const bend = scaled(e.op('Sub', [e.f32(1), e.op('Mul', [t, t])]), 0.5)
+      return e.op('Mul', [dy, e.op('Add', [halfPlus(e, t), e.op('Mul', [bend, cubic(3)])])])
+    }
+  }
+}
+
 export const softmax: Lower<'softmax'> = (call) => call.e.op('Softmax', [input(call, 0)], { axis: -1 })
 
 const inverseKey = (x: string, eps: number): string => `inverse of ${x}, ${eps}`
@@ -54,7 +89,44 @@ export const rmsNormGrad: Lower<'rmsNormGrad'> = (call) => {
   return e.op('Sub', [e.op('Mul', [c, inverse]), e.op('Mul', [x, factor])])
 }
 
-export const layerNorm: Lower<'layerNorm'> = (call) =>
-  call.e.op('LayerNormalization', call.inputs, { axis: -1, epsilon: { float: call.node.params.eps } })
+export const layerNorm: Lower<'layerNorm'> = (call) => {
+  const { e, node } = call
+  const [y = '', mean = '', inverse = ''] = normalised(e, call.inputs, node.params.eps)
+  const key = momentsKey(input(call, 0), node.params.eps)
+  e.once(`${key} mean`, () => mean)
+  e.once(`${key} inverse`, () => inverse)
+  return y
+}
+
+/** y, mean and 1/deviation of each row. */
+function normalised(e: Emitter, inputs: readonly string[], eps: number): string[] {
+  return e.many('LayerNormalization', inputs, { axis: -1, epsilon: { float: eps } }, 3)
+}
+
+const momentsKey = (x: string, eps: number): string => `moments of ${x}, ${eps}`
+
+/** `(x − mean) / deviation` and 1/deviation, from the moments that a LayerNorm of x has found, where there is one. */
+function standardised(e: Emitter, x: string, width: number, eps: number): { u: string; inverse: string } {
+  const key = momentsKey(x, eps)
+  const ones = (): string => e.constant('f32', [width], Array<number>(width).fill(1))
+  const found = e.known(`${key} mean`) === undefined ? normalised(e, [x, ones()], eps) : []
+  const mean = e.once(`${key} mean`, () => found[1] ?? '')
+  const inverse = e.once(`${key} inverse`, () => found[2] ?? '')
+  return { u: e.once(`${key} u`, () => e.op('Mul', [e.op('Sub', [x, mean]), inverse])), inverse }
+}
+
+export const standardise: Lower<'standardise'> = (call) =>
+  standardised(call.e, input(call, 0), Number(call.node.type.shape.at(-1)), call.node.params.eps).u
+
+// With u the standardised x and c = dy·w: dx = (c − mean(c) − u·mean(c·u)) / deviation
+export const layerNormGrad: Lower<'layerNormGrad'> = (call) => {
+  const { e, node } = call
+  const [x, weight, dy] = [input(call, 0), input(call, 1), input(call, 2)]
+  const { u, inverse } = standardised(e, x, Number(node.type.shape.at(-1)), node.params.eps)
+  const mean = (v: string): string => e.op('ReduceMean', [v, e.i64(-1)], { keepdims: 1 })
+  const c = e.op('Mul', [dy, weight])
+  const rest = e.op('Sub', [e.op('Sub', [c, mean(c)]), e.op('Mul', [u, mean(e.op('Mul', [c, u]))])])
+  return e.op('Mul', [rest, inverse])
+}
 
 export const rotary: Lower<'rotary'> = (call) => call.e.op('RotaryEmbedding', call.inputs, { interleaved: 0 })
