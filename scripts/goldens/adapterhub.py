@@ -44,6 +44,7 @@ def cases():
     yield "bitfit", "bitfit", bert, lambda name: name.endswith(".bias") or above(name)
     yield "ln-tuning", "ln-tuning", bert, lambda name: norms(name) or above(name)
     yield "head", "head", tf.RobertaConfig(**{**SIZES, "pad_token_id": 1}, type_vocab_size=1), above
+    yield "pfeiffer-by-layer", "pfeiffer", bert, adapters.SeqBnConfig(reduction_factor={"1": 8, "default": 4})
 
 
 class Hooked(torch.nn.Module):

@@ -30,8 +30,8 @@ const LARGEST = 2 ** 20
 export interface HubBottleneck {
   readonly mh_adapter: boolean
   readonly output_adapter: boolean
-  /** Hidden size over the bottleneck's, rounded down. */
-  readonly reduction_factor: number
+  /** Hidden size over the bottleneck's, rounded down: of all layers, or by layer, the others' under `default`. */
+  readonly reduction_factor: number | Readonly<Record<string, number>>
   readonly non_linearity: string
   /** The adapter reads the LayerNorm of output plus residual. */
   readonly original_ln_before: boolean
@@ -114,7 +114,7 @@ export function parseHubConfig(json: unknown, file: string): ParsedHubConfig {
   const config: HubBottleneck = {
     mh_adapter: inner.boolean('mh_adapter'),
     output_adapter: inner.boolean('output_adapter'),
-    reduction_factor: inner.number('reduction_factor', { above: 0 }),
+    reduction_factor: inner.factors('reduction_factor'),
     non_linearity: inner.text('non_linearity').toLowerCase(),
     original_ln_before: inner.boolean('original_ln_before', false),
     is_parallel: inner.boolean('is_parallel', false),
@@ -268,6 +268,17 @@ class Fields {
     const value = this.value(name) ?? fallback
     if (typeof value === 'number' && value > above && value <= max) return value
     throw this.#fault(name, `must be a number${above === 0 ? ' above 0' : ''}`)
+  }
+
+  /** A number above 0, or such numbers by layer and `default`. */
+  factors(name: string): number | Record<string, number> {
+    const value = this.value(name)
+    if (!isRecord(value)) return this.number(name, { above: 0 })
+    const isFactor = (one: unknown): one is number => typeof one === 'number' && one > 0 && one <= LARGEST
+    const entries = Object.entries(value)
+    const isFit = entries.every(([layer, factor]) => /^(default|\d{1,4})$/.test(layer) && isFactor(factor))
+    if (isFit && entries.length > 0) return Object.fromEntries(entries) as Record<string, number>
+    throw this.#fault(name, 'must be a number above 0, or such numbers by layer and "default"')
   }
 
   /** Layers; absent and null are none. */

@@ -13,8 +13,10 @@ import { RandomStream } from '../support/random.ts'
 import { f32, type TypedTensor, zeros } from '../tensor/host-tensor.ts'
 
 export interface BottleneckConfig {
-  /** Width of the bottleneck. */
+  /** Width of the bottleneck; 0 where only the layers of `sizes` have one. */
   readonly size: number
+  /** Of layers with another width. */
+  readonly sizes?: ReadonlyMap<number, number>
   readonly activation: Activation
   /** Factor on what is added. */
   readonly scaling: number
@@ -96,11 +98,24 @@ export function placeBottlenecks(sublayers: readonly Sublayer[], config: Bottlen
         up: id('adapter_up.weight'),
         upBias: id('adapter_up.bias'),
       }
-      return { ...sublayer, size: config.size, ids }
+      return { ...sublayer, size: sizeAt(config, sublayer.layer), ids }
     })
   if (sites.length === 0)
     throw new LowrankError('config', 'adapter-drop leaves no layer with an adapter', { field: 'adapter-drop' })
   return { config, sites }
+}
+
+function sizeAt({ size, sizes }: BottleneckConfig, layer: number): number {
+  const own = sizes?.get(layer) ?? size
+  if (own > 0) return own
+  const named = [...(sizes?.keys() ?? [])].join(', ')
+  throw new LowrankError(
+    'config',
+    `reduction_factor names layers ${named} and no default: layer ${layer} has no size`,
+    {
+      field: 'reduction_factor',
+    },
+  )
 }
 
 /** Shapes of a site's tensors, by short name. */

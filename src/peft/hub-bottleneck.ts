@@ -15,11 +15,11 @@ const STARTS: Readonly<Record<BottleneckStart['kind'], string>> = {
 
 /** @param hiddenSize of the base, which the size is a part of */
 export function hubOfBottleneck(config: BottleneckConfig, hiddenSize: number): HubBottleneck {
-  const { places, reads, activation, scaling, start, leaveOut, size } = config
+  const { places, reads, activation, scaling, start, leaveOut } = config
   return {
     mh_adapter: places.includes('attention'),
     output_adapter: places.includes('feedForward'),
-    reduction_factor: reductionFactor(size, hiddenSize),
+    reduction_factor: factorsOf(config, hiddenSize),
     non_linearity: activation,
     original_ln_before: reads === 'normed',
     is_parallel: reads === 'input',
@@ -48,7 +48,7 @@ export function bottleneckOfHub(
       ...{ file, field: 'output_adapter' },
     })
   return {
-    size: Math.max(1, floorDivide(hiddenSize, hub.reduction_factor)),
+    ...sizesOf(hub.reduction_factor, hiddenSize),
     activation: activationOfHub(hub.non_linearity, file),
     scaling: hub.scaling,
     places,
@@ -79,6 +79,31 @@ function activationOfHub(name: string, file: string): Activation {
   const own = name === 'gelu_orig' ? 'gelu' : name
   if (isActivation(own)) return own
   throw new LowrankError('unsupported', `${file}: non_linearity ${name} is not built`, { file, field: 'non_linearity' })
+}
+
+function factorsOf({ size, sizes }: BottleneckConfig, hiddenSize: number): HubBottleneck['reduction_factor'] {
+  if (!sizes) return reductionFactor(size, hiddenSize)
+  const named = [...sizes].map(([layer, own]): [string, number] => [String(layer), own])
+  const all = size > 0 ? [...named, ['default', size] as const] : named
+  return Object.fromEntries(all.map(([layer, own]) => [layer, reductionFactor(own, hiddenSize)]))
+}
+
+function sizesOf(
+  factors: HubBottleneck['reduction_factor'],
+  hiddenSize: number,
+): Pick<BottleneckConfig, 'size' | 'sizes'> {
+  const sizeBy = (factor: number): number => Math.max(1, floorDivide(hiddenSize, factor))
+  if (typeof factors === 'number') return { size: sizeBy(factors) }
+  const { default: usual, ...named } = factors
+  const sizes = Object.entries(named).map(([layer, factor]): [number, number] => [Number(layer), sizeBy(factor)])
+  return { size: usual === undefined ? 0 : sizeBy(usual), sizes: new Map(sizes) }
+}
+
+/** Widths in words: `4`, or `4; 2 in layer 1`. */
+export function describeSizes(factors: HubBottleneck['reduction_factor'], hiddenSize: number): string {
+  const { size, sizes = new Map<number, number>() } = sizesOf(factors, hiddenSize)
+  const named = [...sizes].map(([layer, own]) => `${own} in layer ${layer}`)
+  return [...(size > 0 ? [String(size)] : []), ...named].join('; ')
 }
 
 /** A factor of which the library makes `size` again: it divides floats and rounds down. */

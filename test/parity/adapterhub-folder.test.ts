@@ -30,7 +30,15 @@ import { TORCH } from '../tolerances.ts'
 import { type Golden, logitFeeds, required } from './case.ts'
 
 const root = fileURLToPath(new URL('../goldens/adapterhub', import.meta.url))
-const cases = ['houlsby', 'pfeiffer', 'parallel', 'houlsby-dropped', 'pfeiffer-roberta', 'houlsby-distilbert']
+const cases = [
+  'houlsby',
+  'pfeiffer',
+  'pfeiffer-by-layer',
+  'parallel',
+  'houlsby-dropped',
+  'pfeiffer-roberta',
+  'houlsby-distilbert',
+]
 const lab = mkdtempSync(join(tmpdir(), 'lowrank-hub-'))
 const engine = onnxruntimeEngine()
 afterAll(async () => {

@@ -36,9 +36,15 @@ async function openParts(name: string): Promise<Case> {
   const golden = JSON.parse(readFileSync(join(folder, 'golden.json'), 'utf8')) as PartsGolden
   const tensors = await readSafetensors(join(folder, 'golden.safetensors'))
   const { method, leave_out: leaveOut } = golden
-  const down = [...tensors].find(([key]) => key.endsWith('adapter_down.0.weight'))?.[1]
-  const settings = { size: down?.shape[0] ?? 1, deviation: 1e-2, leaveOut }
-  const layout = layoutParts(model, method, isBottleneck(method) ? bottleneckConfig(method, settings) : undefined)
+  const sizes = new Map(
+    [...tensors].flatMap(([key, { shape }]): [number, number][] => {
+      const [, layer] = /^start\..*\.(\d+)\..*adapter_down\.0\.weight$/.exec(key) ?? []
+      return layer === undefined ? [] : [[Number(layer), shape[0] ?? 0]]
+    }),
+  )
+  const settings = { size: 0, deviation: 1e-2, leaveOut }
+  const bottleneck = isBottleneck(method) ? { ...bottleneckConfig(method, settings), sizes } : undefined
+  const layout = layoutParts(model, method, bottleneck)
   const start = new Map(layout.tensors.map(({ id }) => [id, required(tensors.get(`start.${fileKey(id)}`), id)]))
   const trained = { model, layout, groups: groupParameters(layout.tensors), dropout: 0, followsTies: true }
   const examples = readFileSync(join(folder, 'train.jsonl'), 'utf8')

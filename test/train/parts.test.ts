@@ -171,6 +171,18 @@ describe('bad input', () => {
       (c) => Object.assign(c.config as object, { reduction_factor: 8 }),
       /adapter_down\.0\.weight is \[5,16\]/,
     ],
+    ...(
+      [
+        ['sizes of too few layers', { 0: 4 }, /reduction_factor names layers 0 and no default: layer 1 has no size/],
+        ['sizes of no layers', {}, /reduction_factor is \{\}, and must be/],
+        ['a size of something else', { first: 4 }, /reduction_factor is \{"first":4\}, and must be/],
+        ['a size of nothing', { default: 0 }, /reduction_factor is \{"default":0\}, and must be/],
+      ] as const
+    ).map(([name, factors, message]): [string, (c: Record<string, unknown>) => void, RegExp] => [
+      name,
+      (c) => Object.assign(c.config as object, { reduction_factor: factors }),
+      message,
+    ]),
     ['no places', (c) => Object.assign(c.config as object, { mh_adapter: false, output_adapter: false }), /nowhere/],
     ['a width', (c) => Object.assign(c, { hidden_size: 32 }), /hidden_size is 32/],
     ['a family', (c) => Object.assign(c, { model_type: 'roberta' }), /made for roberta, and the model is bert/],

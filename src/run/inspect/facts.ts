@@ -5,6 +5,7 @@ import type { AdapterConfig } from '../../formats/adapter-folder.ts'
 import { type HfConfig, parseHfConfig } from '../../formats/hf-config.ts'
 import type { ParsedLoraConfig } from '../../formats/peft-config.ts'
 import { modelOf } from '../../models/registry.ts'
+import { describeSizes } from '../../peft/hub-bottleneck.ts'
 import { isLowrankError } from '../../support/errors.ts'
 import { pathKind, readJson } from '../../support/files.ts'
 import { isRecord } from '../../support/json.ts'
@@ -89,7 +90,7 @@ export function partsFacts(adapter: Exclude<AdapterConfig, { kind: 'peft' }>): A
   const { model_name: base, hidden_size: hidden, config } = adapter.config
   const { mh_adapter: attention, output_adapter: feedForward, leave_out: left, scaling } = config
   const extras = [
-    `bottleneck ${Math.max(1, Math.round((hidden - (hidden % config.reduction_factor)) / config.reduction_factor))}`,
+    `bottleneck ${describeSizes(config.reduction_factor, hidden)}`,
     `after ${[attention ? 'attention' : '', feedForward ? 'feed-forward' : ''].filter((place) => place !== '').join(' and ')}`,
     config.non_linearity,
     config.is_parallel ? 'parallel' : '',
