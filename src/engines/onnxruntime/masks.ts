@@ -22,7 +22,8 @@ const GOLDEN = 0x9e3779b9 | 0
 
 /** Fills `out`, which has the mask's size, for keys `[…lead, n]`. */
 export function drawMask(out: Float32Array, { site, rate, before, trailing }: MaskDraw, keys: Uint32Array, n: number) {
-  let hashes = Int32Array.from(keys, (key) => mix(key ^ site))
+  let hashes = new Int32Array(keys.length)
+  for (let i = 0; i < keys.length; i++) hashes[i] = mix((keys[i] ?? 0) ^ site)
   for (const extent of before) hashes = spread(hashes, extent, n)
   for (const extent of trailing.slice(0, -1)) hashes = spread(hashes, extent, 1)
   const [limit, kept] = [Math.min(Math.ceil(rate * 2 ** 31), 0x7fffffff), 1 / (1 - rate)]
@@ -60,8 +61,13 @@ function spread(hashes: Int32Array, extent: number, inner: number): Int32Array<A
 /** Masks of a session, whose memory serves again in the next run. */
 export class Masks {
   readonly #memory = new Map<string, Float32Array>()
-  /** That drawing took, of each run. */
+  readonly #keepsTimes: boolean
+  /** That drawing took, of each run; none unless times are kept. */
   readonly seconds: number[] = []
+
+  constructor({ keepsTimes = false }: { readonly keepsTimes?: boolean } = {}) {
+    this.#keepsTimes = keepsTimes
+  }
 
   /** That are held. */
   get bytes(): number {
@@ -77,7 +83,7 @@ export class Masks {
       drawMask(out, draw, data, shape.at(-1) ?? 1)
       return { name: draw.name, data: out, shape: own }
     })
-    this.seconds.push((performance.now() - start) / 1000)
+    if (this.#keepsTimes) this.seconds.push((performance.now() - start) / 1000)
     return drawn
   }
 

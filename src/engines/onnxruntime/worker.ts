@@ -42,7 +42,14 @@ async function compile({ model, held, settings }: Extract<Request, { kind: 'comp
   const trace = settings.profiles ? mkdtempSync(join(tmpdir(), 'lowrank-trace-')) : undefined
   const session = await InferenceSession.create(model, sessionOptions(settings, trace))
   const tensors = Object.fromEntries(Object.entries(held).map(([name, value]) => [name, toOrt(value)]))
-  sessions.set(++count, { session, held: tensors, state: new Map(), spare: new Map(), masks: new Masks(), trace })
+  sessions.set(++count, {
+    session,
+    held: tensors,
+    state: new Map(),
+    spare: new Map(),
+    masks: new Masks({ keepsTimes: settings.profiles }),
+    trace,
+  })
   return count
 }
 
