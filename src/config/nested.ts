@@ -6,7 +6,7 @@ import { isMap, isScalar, isSeq } from 'yaml'
 
 const places = new WeakMap<object, ReadonlyMap<string, string>>()
 
-/** `study.yaml:7` of each word of a map that was read from a file; undefined of one that was not. */
+/** `study.yaml:7` of each word of a map or list that was read from a file, its own under ''; undefined of one that was not. */
 export function placesIn(map: object): ReadonlyMap<string, string> | undefined {
   return places.get(map)
 }
@@ -17,9 +17,14 @@ export function plainWithPlaces(
   plain: (node: unknown) => unknown,
   place: (offset: number | undefined) => string,
 ): unknown {
-  if (isSeq(node)) return node.items.map((item) => plainWithPlaces(item, plain, place))
-  if (!isMap(node)) return plain(node)
-  const [map, lines]: [Record<string, unknown>, Map<string, string>] = [{}, new Map()]
+  if (!isSeq(node) && !isMap(node)) return plain(node)
+  const lines = new Map([['', place(node.range?.[0])]])
+  if (isSeq(node)) {
+    const list = node.items.map((item) => plainWithPlaces(item, plain, place))
+    places.set(list, lines)
+    return list
+  }
+  const map: Record<string, unknown> = {}
   for (const { key, value } of node.items) {
     const word = String(isScalar(key) ? key.value : key)
     lines.set(word, place(isScalar(key) ? key.range?.[0] : undefined))

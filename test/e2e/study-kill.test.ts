@@ -137,7 +137,9 @@ describe('Ctrl-C in a study', () => {
 
 describe('a study', () => {
   it.each([
-    ['grid: {}', /the grid is empty/],
+    ['grid: {}', /the grid is empty[\s\S]*study-bad.yaml:5[\s\S]*as \{rank: \[4, 8\]\}/],
+    ['settings: []', /settings: a study needs at least one[\s\S]*study-bad.yaml:5[\s\S]*name: baseline/],
+    ['seeds: 0', /seeds: a study needs at least one seed[\s\S]*as 5/],
     ['grid:\n  lerning-rate: [1]', /lerning-rate is no option of train[\s\S]*did you mean learning-rate/],
     ['settings:\n- {name: a}\n- {name: a}', /two settings are called "a"/],
     ['settings:\n- {name: a, rank: none}', /rank expects a whole number[\s\S]*study-bad.yaml:6/],

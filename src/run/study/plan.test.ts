@@ -97,11 +97,11 @@ describe('a plan', () => {
   })
 
   it.each<[Partial<StudyOptions>, string]>([
-    [{ grid: {} }, 'the grid is empty: name options with the values they take'],
+    [{ grid: {} }, 'the grid is empty'],
     [{ grid: { rank: [] } }, 'grid: rank has no values'],
     [{ grid: { rank: 4 } }, 'grid: rank needs a list of values, as [1, 2]'],
     [{ grid: { rank: [4, 4] } }, 'two settings are called "rank=4"'],
-    [{ settings: [] }, 'a study needs at least one setting'],
+    [{ settings: [] }, 'settings: a study needs at least one'],
     [{ settings: [{ rank: 4 }] }, 'setting 1 has no name: write "name: baseline" in it'],
     [{ settings: [{ name: 'a' }, { name: 'a', rank: 4 }] }, 'two settings are called "a"'],
     [{ seeds: 0 }, 'seeds: a study needs at least one seed'],

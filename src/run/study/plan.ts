@@ -86,7 +86,8 @@ function joined(setting: Named, cell: Named): Named {
 
 function namedSettings(settings: StudyOptions['settings']): Named[] {
   if (settings === undefined) return [{ name: '', own: {} }]
-  if (settings.length === 0) throw nothingIn('settings', 'a study needs at least one setting')
+  if (settings.length === 0)
+    throw nothingIn('settings', 'settings: a study needs at least one', placesIn(settings)?.get(''))
   return settings.map((entry, i) => {
     const { name, ...rest } = entry as Readonly<Record<string, unknown>>
     const file = placesIn(entry)?.get('name') ?? placesIn(entry)?.values().next().value
@@ -113,7 +114,7 @@ function gridCells(grid: StudyOptions['grid']): Named[] {
       return { name: `${kebab(camel(label))}=${shown(setting?.value)}`, own }
     })
   })
-  if (axes.length === 0) throw nothingIn('grid', 'the grid is empty: name options with the values they take')
+  if (axes.length === 0) throw nothingIn('grid', 'the grid is empty', places?.get(''))
   return axes.reduce<Named[]>(
     (cells, axis) => cells.flatMap((cell) => axis.map((value) => joinedCell(cell, value))),
     [{ name: '', own: {} }],
@@ -215,8 +216,14 @@ function runOf({ name, folder, options }: PlannedSetting, { dataSeed, initSeed }
   return { setting: name, dataSeed, initSeed, folder: `runs/${folder}/${own}`, options: { ...options, ...seeds } }
 }
 
+const EXAMPLES: Readonly<Record<string, string>> = {
+  settings: 'name sets of options, as [{name: baseline}, {name: longer, epochs: 9}], or leave settings out',
+  grid: 'name options with the values they take, as {rank: [4, 8]}, or leave grid out',
+  seeds: 'say how many, as 5, or which, as [1, 2, 3]',
+}
+
 function nothingIn(field: string, message: string, file?: string): LowrankError {
-  return new LowrankError('usage', message, { field, file })
+  return new LowrankError('usage', message, { field, file, suggestion: EXAMPLES[field] })
 }
 
 function shown(value: unknown): string {
