@@ -37,7 +37,8 @@ export function planLabels(seen: readonly SeenLabel[], kind: 'row' | 'token', he
   const task = kind === 'token' ? tokenTask(seen, head) : rowTask(seen, head)
   if (task === 'regression') return planNumbers(seen, head)
   const wrongKind = head.stands && head.labels.length > 0 && head.task !== task
-  if (wrongKind) throw otherHead(head, task)
+  if (wrongKind) throw otherHead(head, task, seen)
+  if ((head.stands || head.settled) && head.asked !== task) refuseNamesAndIndices(seen, head)
   const names = classNames(seen, head)
   const index = new Map(names.map((name, i) => [name, i]))
   const labels = seen.map((label) => {
@@ -79,8 +80,15 @@ function refuseMixture(seen: readonly SeenLabel[], task: TrainedTask): void {
   )
 }
 
+/** Labels of a head that is there are its names or their indices; both in one column are a mistake. */
+function refuseNamesAndIndices(seen: readonly SeenLabel[], { labels }: HeadFacts): void {
+  const isName = ({ value }: SeenLabel): boolean => labels.includes(String(value))
+  if (seen.some((label) => !isName(label) && isNumeric(label.value)) && seen.some(({ value }) => !isNumeric(value)))
+    refuseMixture(seen, 'classification')
+}
+
 function planNumbers(seen: readonly SeenLabel[], head: HeadFacts): LabelPlan {
-  if (head.stands && head.labels.length > 1) throw otherHead(head, 'regression')
+  if (head.stands && head.labels.length > 1) throw otherHead(head, 'regression', seen)
   const targets = seen.map(({ value, source }) => {
     if (isNumeric(value)) return Number(value)
     throw new LowrankError('data', `${source}: label is ${JSON.stringify(value)}; regression asks for numbers`, {
@@ -88,6 +96,7 @@ function planNumbers(seen: readonly SeenLabel[], head: HeadFacts): LabelPlan {
       field: 'label',
     })
   })
+  if (!head.settled && new Set(targets).size === 1) throw oneClass(seen)
   return { head: { task: 'regression', labels: head.labels.length === 1 ? head.labels : ['LABEL_0'] }, targets }
 }
 
@@ -104,6 +113,8 @@ function classNames(seen: readonly SeenLabel[], head: HeadFacts): readonly strin
   if (generic && seen.length === head.labels.length && !seen.some(({ value }) => isNumeric(value))) return sorted(seen)
   if (!generic && stranger && seen.some(({ value }) => known.has(String(value))))
     throw unknownLabel(stranger, head.labels)
+  if (seen.some(({ value }) => isNumeric(value) && !Number.isInteger(Number(value))))
+    throw otherHead(head, 'regression', seen)
   throw otherSize(seen, head)
 }
 
@@ -145,10 +156,10 @@ const ANEW = '--new-head leaves it and draws one for these rows'
 function otherSize(seen: readonly SeenLabel[], { labels }: HeadSpec): LowrankError {
   const values = seen.map(({ value }) => value)
   const message = `the model's head tells ${labels.length} labels apart (${listed(labels)}), the rows have ${values.length}: ${listed(values)}`
-  return new LowrankError('config', message, { field: 'label', suggestion: ANEW })
+  return new LowrankError('config', message, { file: seen[0]?.source, field: 'label', suggestion: ANEW })
 }
 
-function otherHead({ task, labels }: HeadSpec, asked: Task): LowrankError {
+function otherHead({ task, labels }: HeadSpec, asked: Task, seen: readonly SeenLabel[]): LowrankError {
   const message = `the model's head is for ${task} with ${labels.length} outputs, and the rows are for ${asked}`
-  return new LowrankError('config', message, { field: 'task', suggestion: ANEW })
+  return new LowrankError('config', message, { file: seen[0]?.source, field: 'task', suggestion: ANEW })
 }

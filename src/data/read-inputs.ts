@@ -59,7 +59,9 @@ function read(
     throw new LowrankError('data', 'text_pair is missing, and the rows before have two texts', { field: 'text_pair' })
   seen.pair ||= isPair
   const unit = unitOf(adapterOf(row))
-  return { ...encodeInput(row, unit, settings), shown: shownText(row) }
+  const input = encodeInput(row, unit, settings)
+  if (input.ids.length > 0) return { ...input, shown: shownText(row) }
+  throw new LowrankError('data', 'the row is empty: its text has no token', { field: 'text' })
 }
 
 /** Texts are cut where they are shown; this much of one is always enough. */

@@ -127,18 +127,9 @@ export async function namedBase(settings: UseSettings, options: BaseOptions): Pr
   if (settings.model !== undefined) return await baseFolder(settings.model, options)
   const [first] = adapterSpecs(settings.adapter ?? [])
   if (!first) throw new LowrankError('usage', 'neither a model nor an adapter is named', { field: 'model' })
-  const folder = await adapterFolder(first.path, options)
-  const adapter = await readAdapterConfig(folder)
-  const { name, revision } = baseOfAdapter(adapter)
-  if (!name)
-    throw new LowrankError('usage', `the adapter ${first.path} does not name its base: name the model`, {
-      file: join(folder, ADAPTER_CONFIG),
-      field: adapter.kind === 'adapterhub' ? 'model_name' : 'base_model_name_or_path',
-    })
-  const beside = join(folder, name)
-  const local = !isAbsolute(name) && (await pathKind(name)) !== 'folder' && (await pathKind(beside)) === 'folder'
+  const { name, revision } = await baseNamedBy(first.path, options)
   try {
-    return await baseFolder(local ? beside : name, { ...options, revision: revision ?? options.revision })
+    return await baseFolder(name, { ...options, revision: revision ?? options.revision })
   } catch (error) {
     if (!(error instanceof LowrankError) || (error.code !== 'missing' && error.code !== 'network')) throw error
     throw new LowrankError(
@@ -152,6 +143,25 @@ export async function namedBase(settings: UseSettings, options: BaseOptions): Pr
       },
     )
   }
+}
+
+/** The base that an adapter was made for: an id, or a folder, which may lie beside it. @throws LowrankError `usage` for none */
+export async function baseNamedBy(
+  path: string,
+  options: BaseOptions = {},
+): Promise<{ name: string; revision: string | undefined }> {
+  const folder = await adapterFolder(path, options)
+  const adapter = await readAdapterConfig(folder)
+  const { name, revision } = baseOfAdapter(adapter)
+  if (!name)
+    throw new LowrankError('usage', `the adapter ${path} does not name its base`, {
+      file: join(folder, ADAPTER_CONFIG),
+      field: adapter.kind === 'adapterhub' ? 'model_name' : 'base_model_name_or_path',
+      suggestion: 'name it with --model',
+    })
+  const beside = join(folder, name)
+  const local = !isAbsolute(name) && (await pathKind(name)) !== 'folder' && (await pathKind(beside)) === 'folder'
+  return { name: local ? beside : name, revision: revision ?? undefined }
 }
 
 /** The tokenizer that is named (a folder or its tokenizer.json), or the model's own where it has one. */

@@ -9,7 +9,7 @@ import type { InputOf } from '../config/verbs/index.ts'
 import { isLowrankError, LowrankError } from '../support/errors.ts'
 import { dryRun } from './dry-run.ts'
 import { eventsOf } from './events.ts'
-import { byMetric, differencesOf, groupsOf, metricOf } from './study/groups.ts'
+import { byMetric, checkMetric, differencesOf, groupsOf, metricOf } from './study/groups.ts'
 import { type PlannedRun, type PlannedSetting, planStudy, type StudyPlan } from './study/plan.ts'
 import { type RowFacts, refuseAnother, savedPlan } from './study/same-study.ts'
 import { PLAN_FILE, refuseOthers, StudyFolder } from './study/study-folder.ts'
@@ -47,7 +47,8 @@ export async function* study(options: StudyOptions & Stoppable): AsyncGenerator<
     const data = await checkRows(plan, finished, signal)
     refuseAnother(before, plan, data, join(output, PLAN_FILE))
     await folder.begin(savedPlan(plan, data, before))
-    const work = new Work(folder, plan, settings, finished)
+    for (const run of finished.values()) if (run.status === 'done') checkMetric(settings.metric, run.figures)
+    const work = new Work(folder, plan, settings, finished, await folder.seconds())
     const { workers } = settings
     const names = plan.settings.map(({ name }) => name)
     yield { type: 'start', output, settings: names, total: plan.runs.length, done: finished.size, workers }
@@ -121,9 +122,18 @@ class Work {
   readonly #groups = new Map<string, StudyGroup>()
   readonly #notices = new Set<string>()
   readonly #started = performance.now()
+  /** Seconds before this call. */
+  readonly #before: number
   #written = performance.now()
 
-  constructor(folder: StudyFolder, plan: StudyPlan, settings: StudySettings, finished: Map<PlannedRun, StudyRun>) {
+  constructor(
+    folder: StudyFolder,
+    plan: StudyPlan,
+    settings: StudySettings,
+    finished: Map<PlannedRun, StudyRun>,
+    before: number,
+  ) {
+    this.#before = before
     this.#folder = folder
     this.#plan = plan
     this.#settings = settings
@@ -174,6 +184,7 @@ class Work {
     const record = byMetric({ ...name, value: null, failed: false, folder: run.folder, ...outcome }, metric)
     await this.#folder.write(run, record)
     this.#finished.set(run, record)
+    if (outcome.status === 'done') checkMetric(this.#settings.metric, outcome.figures)
     this.#groups.delete(`${metric} ${setting}`)
     if (!this.#settings.keepRuns) await this.#folder.prune(run)
     emit({ type: 'run', run: record, done: this.#finished.size, total: this.#plan.runs.length })
@@ -224,7 +235,7 @@ class Work {
   }
 
   result(): StudyResult {
-    const seconds = (performance.now() - this.#started) / 1000
+    const seconds = this.#before + (performance.now() - this.#started) / 1000
     const { metric, groups } = this.groups()
     const runs = this.#runs(metric)
     const names = this.#plan.settings.map(({ name }) => name)

@@ -19,6 +19,12 @@ export const trainingData = {
     number({ above: 0, below: 1 }).optional(),
     'Share of the rows held out to evaluate on, where no evaluation rows are given.',
   ),
+  splitSeed: option(
+    group,
+    integer(0).optional(),
+    'Seed of which rows `--eval-split` holds out; the same for all runs of a study.',
+    { defaultText: 'the seed of order' },
+  ),
   testData: option(
     group,
     list('FILES', files).optional(),
@@ -52,7 +58,11 @@ export const rowOptions = {
     choice(['completion', 'all']).default('completion'),
     'Tokens that carry loss: completions and assistant turns, or every token.',
   ),
-  skipBadRows: option(group, boolean().default(false), 'Count rows that do not fit instead of refusing them.'),
+  skipBadRows: option(
+    group,
+    boolean().default(false),
+    'Count rows that cannot be read instead of refusing them; labels that do not fit are refused all the same.',
+  ),
 }
 
 export const batching = {

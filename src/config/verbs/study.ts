@@ -77,7 +77,7 @@ export const studyVerb = verb(
     ],
     rules: [needs(['base', 'settings'], 'study needs {base}: options of train, in the file that --config names')],
     notes:
-      'Writes study.json, study.html, and for each run runs/SETTING/SEED.json beside its folder. A run whose numbers stop ' +
+      'Writes study.json, study.html, and for each run a record beside its folder, as runs/SETTING/seed-1.json. A run whose numbers stop ' +
       'being numbers counts as failed and the study goes on; a wrong option stops it before the first run.',
   },
 )

@@ -65,6 +65,7 @@ export const trainVerb = verb(
     data: { ...trainingData.data, schema: trainingData.data.schema.optional() },
     evalData: trainingData.evalData,
     evalSplit: trainingData.evalSplit,
+    splitSeed: trainingData.splitSeed,
     testData: trainingData.testData,
     output: option('Data', text('FOLDER', 'a folder').optional(), 'Run folder to write.', {
       defaultText: 'runs/<date>-<model>-<method>',
@@ -110,7 +111,10 @@ export const trainVerb = verb(
       ['evalData', 'evalSplit'],
     ],
     rules: [
-      needs(['model', 'fromConfig', 'resume'], 'train needs {model}: a folder, lowrank-tiny, or a Hugging Face id'),
+      needs(
+        ['model', 'fromConfig', 'resume', 'adapter'],
+        'train needs {model}: a folder, lowrank-tiny, or a Hugging Face id',
+      ),
       needs(['data', 'resume'], 'train needs {data}: files of rows, or a folder with a train file'),
       resumeNeedsOutput,
       fromConfigNeedsFull,
@@ -121,12 +125,14 @@ export const trainVerb = verb(
     silenced: (values) => [
       ...silencedByMethod(values).map((name) => ({ name, by: 'method' })),
       ...(values.loraPlusRatio === 1 ? [{ name: 'loraPlusEmbeddingRate', by: 'loraPlusRatio' }] : []),
+      ...(values.evalSplit === undefined ? [{ name: 'splitSeed', by: 'evalSplit' }] : []),
       ...(values.mixout === 0 ? [{ name: 'mixoutMask', by: 'mixout' }] : []),
       ...(isSet(values.fromConfig) ? pretrainedOnly.map((name) => ({ name, by: 'fromConfig' })) : []),
       ...(values.steps === undefined ? [] : [{ name: 'epochs', by: 'steps' }]),
     ],
     notes:
-      'Writes adapter_config.json, adapter_model.safetensors, README.md, run.yaml, trainer_log.jsonl, report.html and ' +
+      'Writes the adapter (of a LoRA adapter_config.json, adapter_model.safetensors and README.md; of other methods the ' +
+      'files that docs/encoders.md names), run.yaml, trainer_log.jsonl, report.html and ' +
       'checkpoint-N/. Ctrl-C saves a checkpoint and ends with exit code 130; a second Ctrl-C ends at once.',
   },
 )

@@ -22,6 +22,12 @@ const adapterDrop = option(
   { defaultText: 'none' },
 )
 
+/** Without an adapter there is nothing to leave out. */
+function dropNeedsAdapter({ values }: Resolved): Conflict | undefined {
+  if (values.adapterDrop === undefined || values.adapter !== undefined) return undefined
+  return { field: 'adapter-drop', message: '{adapterDrop} leaves layers of an adapter out: name it with {adapter}' }
+}
+
 const needsModel = (name: string) =>
   needs(['model', 'adapter'], `${name} needs {model}: a folder, lowrank-tiny, or a Hugging Face id (or an {adapter})`)
 
@@ -50,7 +56,7 @@ export const evalVerb = verb(
         does: 'of an adapter on the base it names',
       },
     ],
-    rules: [needsModel('eval')],
+    rules: [needsModel('eval'), dropNeedsAdapter],
   },
 )
 
@@ -151,7 +157,7 @@ export const classifyVerb = verb(
       { command: 'lowrank classify --adapter runs/mine --data rows.csv --json', does: 'of every row of a file' },
     ],
     exclusive: [['text', 'data']],
-    rules: [needsModel('classify'), pairNeedsText, needsRows('classify')],
+    rules: [needsModel('classify'), dropNeedsAdapter, pairNeedsText, needsRows('classify')],
     notes: ADAPTERS_BY_ROW,
   },
 )
@@ -186,7 +192,7 @@ export const embedVerb = verb(
       },
     ],
     exclusive: [['text', 'data']],
-    rules: [needsModel('embed'), pairNeedsText, needsRows('embed')],
+    rules: [needsModel('embed'), dropNeedsAdapter, pairNeedsText, needsRows('embed')],
     notes: ADAPTERS_BY_ROW,
   },
 )

@@ -1,4 +1,5 @@
 /** @file Runs gathered by setting, and settings against the first of them. Must not know how runs are made or shown. */
+import { LowrankError } from '../../support/errors.ts'
 import { estimate, quantile, seedEffects } from './statistics.ts'
 import type { Figures, StudyDifference, StudyGroup, StudyRun } from './types.ts'
 
@@ -9,6 +10,18 @@ const BY_TASK = ['f1', 'pearson', 'accuracy'] as const
 export function metricOf(asked: string, figures: Figures | undefined): string {
   if (asked !== 'auto') return asked
   return BY_TASK.find((name) => figures?.[name] !== undefined) ?? 'loss'
+}
+
+/** @throws LowrankError `usage` for a metric that runs like these do not have */
+export function checkMetric(asked: string, figures: Figures): void {
+  if (asked === 'auto' || figures[asked] !== undefined) return
+  const names = Object.keys(figures)
+  throw new LowrankError('usage', `metric: these runs have no ${asked}; they have ${names.join(', ')}`, {
+    ...{
+      field: 'metric',
+      suggestion: `go on with --resume --metric ${metricOf('auto', figures)}: what is done counts`,
+    },
+  })
 }
 
 export const isLowBetter = (metric: string): boolean => metric === 'loss'

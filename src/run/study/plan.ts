@@ -40,6 +40,7 @@ export interface StudyPlan {
 const DEFAULT_SEEDS = 5
 /** More than any machine gets through; bounds what a slip of the pen can ask for. */
 const MAX_RUNS = 100_000
+const SPLIT_SEED = 1
 const train: VerbSpec = trainVerb
 
 /** Options of train that are the study's to set, and who sets them. */
@@ -213,7 +214,15 @@ function seedList(asked: number | readonly number[], field: string): number[] {
 function runOf({ name, folder, options }: PlannedSetting, { dataSeed, initSeed }: Seeds, crossed: boolean): PlannedRun {
   const own = crossed ? `data-${dataSeed}-init-${initSeed}` : `seed-${dataSeed}`
   const seeds = crossed ? { dataSeed, initSeed } : { seed: dataSeed }
-  return { setting: name, dataSeed, initSeed, folder: `runs/${folder}/${own}`, options: { ...options, ...seeds } }
+  // Runs are compared by the same rows, whatever their seeds.
+  const split = options.evalSplit === undefined ? {} : { splitSeed: options.splitSeed ?? SPLIT_SEED }
+  return {
+    setting: name,
+    dataSeed,
+    initSeed,
+    folder: `runs/${folder}/${own}`,
+    options: { ...options, ...split, ...seeds },
+  }
 }
 
 const EXAMPLES: Readonly<Record<string, string>> = {

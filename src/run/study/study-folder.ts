@@ -6,7 +6,7 @@
 import { readdir, rm, rmdir } from 'node:fs/promises'
 import { basename, dirname, join, resolve } from 'node:path'
 import { removeTemporaries, writeFileAtomic } from '../../support/atomic-write.ts'
-import { LowrankError } from '../../support/errors.ts'
+import { isLowrankError, LowrankError } from '../../support/errors.ts'
 import { fileError, makeFolder, pathKind, readJson } from '../../support/files.ts'
 import { isRecord } from '../../support/json.ts'
 import { acquireLock, LOCK_FILE, type Lock } from '../../support/lock.ts'
@@ -57,7 +57,7 @@ export class StudyFolder {
   async read(run: PlannedRun): Promise<StudyRun | undefined> {
     const file = this.#record(run)
     if ((await pathKind(file)) !== 'file') return undefined
-    const json = await readJson(file)
+    const json = await readJson(file).catch(asNoRecord)
     if (!isStudyRun(json) || json.setting !== run.setting)
       throw new LowrankError('format', `${file} is no record of a run of "${run.setting}"`, {
         file,
@@ -84,6 +84,13 @@ export class StudyFolder {
   async writeResult(result: StudyResult): Promise<void> {
     await writeFileAtomic(join(this.path, STUDY_FILE), `${JSON.stringify(result, null, 2)}\n`)
     await writeFileAtomic(join(this.path, 'study.html'), renderStudy(result, basename(resolve(this.path))))
+  }
+
+  /** That the study has taken so far, as it says itself. */
+  async seconds(): Promise<number> {
+    const json = await readJson(join(this.path, STUDY_FILE)).catch(() => undefined)
+    const seconds = isRecord(json) ? json.seconds : undefined
+    return typeof seconds === 'number' && seconds > 0 ? seconds : 0
   }
 
   async release(): Promise<void> {
@@ -113,6 +120,12 @@ export async function refuseOthers(path: string, resume: boolean): Promise<void>
     field: 'output',
     suggestion: isStudy ? 'go on with it by --resume, or name another folder' : 'name another folder',
   })
+}
+
+/** What is no JSON is no record either. */
+function asNoRecord(error: unknown): undefined {
+  if (isLowrankError(error) && error.code === 'format') return undefined
+  throw error
 }
 
 function isStudyRun(json: unknown): json is StudyRun {

@@ -7,6 +7,7 @@ import { type Dataset, splitDataset } from '../../data/dataset.ts'
 import type { HeadFacts } from '../../data/label-plan.ts'
 import { type LoadedDataset, loadDataset, rowWarnings } from '../../data/load-dataset.ts'
 import { type Masking, maskingOf } from '../../data/masking.ts'
+import type { RowFormat } from '../../data/row-format.ts'
 import type { HeadSpec } from '../../formats/task.ts'
 import type { Model } from '../../models/model.ts'
 import { LowrankError } from '../../support/errors.ts'
@@ -69,14 +70,19 @@ export async function loadMaterial(
   const split =
     settings.evalSplit === undefined
       ? undefined
-      : splitDataset(dataset, settings.evalSplit, settings.dataSeed ?? settings.seed)
+      : splitDataset(dataset, settings.evalSplit, settings.splitSeed ?? settings.dataSeed ?? settings.seed)
   const train = split?.train ?? dataset
-  const held =
-    split?.held ??
-    (evalFiles.length > 0 ? (await load(evalFiles, { ...facts, ...head, settled: true })).dataset : undefined)
-  const test = settings.testData
-    ? (await load(await testFiles(settings.testData), { ...facts, ...head, settled: true })).dataset
-    : undefined
+  const besides = async (paths: string[], option: string): Promise<Dataset> => {
+    const loaded = await load(paths, { ...facts, ...head, settled: true })
+    refuseOtherShape(report.format, loaded.report.format, paths[0], option)
+    return loaded.dataset
+  }
+  const held = split?.held ?? (evalFiles.length > 0 ? await besides(evalFiles, 'eval-data') : undefined)
+  const test = settings.testData ? await besides(await testFiles(settings.testData), 'test-data') : undefined
+  if (settings.keepBest && settings.recipe === undefined && held === undefined)
+    throw new LowrankError('usage', '--keep-best chooses by rows held out, and there are none', {
+      ...{ field: 'keep-best', suggestion: 'give --eval-data or --eval-split' },
+    })
   const { batchSize, gradAccumulation, maxLength, packing, shuffle } = settings
   const seed = settings.dataSeed ?? settings.seed
   const batching = { batchSize, gradAccumulation, maxLength, packing, shuffle, seed }
@@ -93,6 +99,19 @@ export async function loadMaterial(
     }),
     notes: [...tokenizerDoubts(tokenizer, model, report.format), ...rowWarnings(report)],
   }
+}
+
+/** One text and two are other questions. @throws LowrankError `data` */
+function refuseOtherShape(trained: RowFormat, found: RowFormat, file: string | undefined, option: string): void {
+  const shapes = new Map([
+    ['classification', 'one text'],
+    ['pair-classification', 'two texts'],
+  ])
+  const [is, were] = [shapes.get(found), shapes.get(trained)]
+  if (is === undefined || were === undefined || is === were) return
+  throw new LowrankError('data', `${file}: its rows have ${is}, and those that are trained on have ${were}`, {
+    ...{ file, field: option },
+  })
 }
 
 async function evaluationFiles(paths: readonly string[]): Promise<string[]> {

@@ -67,6 +67,7 @@ export async function partsSubject(
     }
     return values
   }
+  const brings = (path: string): boolean => [...(brought?.values.keys() ?? [])].some((id) => id.startsWith(`${path}.`))
   const frozen = [...weights].filter(([name]) => !own.has(name))
   const ofModel = layout.tensors.filter(({ role }) => role !== 'own')
   const prior = looksBack(effective) ? priorWeights(ofModel, await start()) : []
@@ -79,7 +80,7 @@ export async function partsSubject(
     write: async (target, values) =>
       await writePartsAdapter(target, { model, method, layout, base: settings.model ?? null }, values),
     parameters: countParameters(model),
-    notes: [...(brought?.warnings ?? []), ...freshNotes(open, settings), ...anew.notes],
+    notes: [...(brought?.warnings ?? []), ...freshNotes(open, settings, brings), ...anew.notes],
   }
 }
 
@@ -113,6 +114,8 @@ function settingsOfParts(
     if (!given.has(name) || JSON.stringify(asked) === JSON.stringify(has)) continue
     throw contradicts(name, JSON.stringify(asked), JSON.stringify(has) ?? 'nothing', settings.adapter)
   }
+  if (given.has('adapterInitStd') && !settings.resume)
+    throw contradicts('adapterInitStd', 'first values', 'its own', settings.adapter)
   for (const name of loraOnly)
     if (given.has(name)) throw contradicts(name, 'a LoRA', JSON.stringify(method), settings.adapter)
   for (const name of fullOnly.filter((one) => asks(settings, one)))

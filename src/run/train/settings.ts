@@ -11,6 +11,7 @@ import { type InputOf, type OutputOf, verbs } from '../../config/verbs/index.ts'
 import { silentWith } from '../../config/verbs/train.ts'
 import { LowrankError } from '../../support/errors.ts'
 import { pathKind } from '../../support/files.ts'
+import { baseNamedBy } from '../open-for-use.ts'
 
 export type TrainOptions = InputOf<'train'>
 export type TrainSettings = OutputOf<'train'>
@@ -36,7 +37,8 @@ export interface Effective {
 
 /** @throws LowrankError `usage` naming an option that contradicts the run being resumed. */
 export async function effectiveSettings(options: TrainOptions): Promise<Effective> {
-  const given = Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as TrainOptions
+  const said = Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as TrainOptions
+  const given = await withBaseOfAdapter(said)
   const namesLength = given.steps !== undefined || given.epochs !== undefined
   const saved = given.resume && given.output !== undefined ? await savedOptions(given.output) : undefined
   if (!saved) {
@@ -53,6 +55,14 @@ export async function effectiveSettings(options: TrainOptions): Promise<Effectiv
   const silent = silentWith(before.method)
   const meant = Object.keys(saved).filter((name) => !silent.includes(name))
   return { settings, given: new Set([...meant, ...Object.keys(given)]), continues: true, namesLength }
+}
+
+/** Where no model is named, an adapter to start from names it. */
+async function withBaseOfAdapter(given: TrainOptions): Promise<TrainOptions> {
+  const { adapter, model, fromConfig, resume } = given
+  if (typeof adapter !== 'string' || model !== undefined || fromConfig !== undefined || resume) return given
+  const { name, revision } = await baseNamedBy(adapter, { offline: given.offline })
+  return { ...(revision === undefined ? {} : { revision }), ...given, model: name }
 }
 
 /** Without a run to take them from, a model and rows must be named. */

@@ -56,13 +56,14 @@ export function freshWeights(
   return initialWeights(model, settings.initSeed ?? settings.seed, fresh)
 }
 
+/** @param brings whether the adapter that the run starts from has a module that the base lacks */
 export function freshNotes(
   { model, fresh }: Pick<OpenModel, 'model' | 'fresh'>,
   { newHead, adapter }: Pick<TrainSettings, 'newHead' | 'adapter'>,
+  brings: (path: string) => boolean = () => adapter !== undefined,
 ): string[] {
-  if (fresh.length === 0) return []
-  // An adapter has the other modules that the base lacks.
-  const anew = newHead && adapter !== undefined ? fresh.filter(({ isTaskHead }) => isTaskHead) : fresh
+  const anew = fresh.filter(({ path, isTaskHead }) => (newHead && isTaskHead) || !brings(path))
+  if (anew.length === 0) return []
   const names = anew.map(({ path }) => path).join(', ')
   const why = newHead ? `a new head for ${headWords(model)}` : `the base's files have no ${names}`
   return [`${why}: ${newHead ? `${names} ` : ''}newly initialised, trained and saved`]
