@@ -89,6 +89,14 @@ describe('what labels mean', () => {
 
   it.each<[string, unknown[], HeadFacts, RegExp]>([
     ['one class', ['x', 'x'], bare, /every row has the label "x": there is nothing to tell apart/],
+    ['one number', [1.5, 1.5], bare, /every row has the label 1.5: there is nothing to tell apart/],
+    ['an index among names', ['pos', 0], headed(['neg', 'pos']), /rows:2: label is 0, a number, and those .* words/],
+    [
+      'numbers that are no classes, for a head of classes,',
+      [0.5, 1.5],
+      headed(['LABEL_0', 'LABEL_1']),
+      /head is for classification with 2 outputs, and the rows are for regression/,
+    ],
     ['a number among words', ['x', 'y', 3], bare, /rows:3: label is 3, a number, and those before it are words/],
     ['a word among numbers', [1, 2, 'x'], bare, /rows:3: label is "x", a word, and those before it are numbers/],
     [

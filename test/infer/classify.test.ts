@@ -134,7 +134,11 @@ describe('rows', () => {
     await refused([{ text: 'a', text_pair: 'b' }, { text: 'a' }]).toMatchObject({ file: 'rows:2', field: 'text_pair' })
     await refused([{ text: 'a', text_pair: '' }]).toMatchObject({ field: 'text_pair' })
     await refused([{ tokens: ['a'] }]).toMatchObject({ field: 'tokens' })
+    await refused([{ input_ids: [] }]).toMatchObject({ code: 'data', file: 'rows:1' })
     await refused([{ input_ids: [2, 9999, 3] }]).toMatchObject({ field: 'input_ids' })
+    await expect(classify({ model: at('bert'), text: 'a', adapterDrop: [0] })).rejects.toMatchObject({
+      ...{ code: 'usage', field: 'adapter-drop' },
+    })
     await expect(classify({ ...options, textPair: 'b' })).rejects.toMatchObject({ code: 'usage', field: 'text-pair' })
     await expect(classify({ ...options })).rejects.toMatchObject({ code: 'usage', field: 'text' })
     await expect(classify({ ...options, data: writeRows(at('none.jsonl'), []) })).rejects.toMatchObject({

@@ -120,6 +120,29 @@ describe('rows', () => {
       })
   })
 
+  it('have one text or two, wherever they come from', async () => {
+    const pairs = file(
+      [1, 2].map((i) => ({ text: 'a', text_pair: 'b', label: `l${i}` })),
+      'two.jsonl',
+    )
+    const singles = file(rows('l1', 'l2'), 'one.jsonl')
+    const message = 'one.jsonl: its rows have one text, and those that are trained on have two texts'
+    expect(await failure({ data: pairs, evalData: singles })).toMatchObject({
+      code: 'data',
+      field: 'eval-data',
+      message,
+    })
+    expect(await failure({ data: singles, testData: pairs })).toMatchObject({
+      ...{ field: 'test-data', message: expect.stringMatching(/two.jsonl: its rows have two texts/) },
+    })
+  })
+
+  it('to choose by are there with --keep-best', async () => {
+    expect(await failure({ data: file(rows('x', 'y')), keepBest: true })).toMatchObject({
+      ...{ code: 'usage', field: 'keep-best', suggestion: 'give --eval-data or --eval-split' },
+    })
+  })
+
   it('longer than the model reads are cut where they are text, and refused where they are ids', async () => {
     const long = [{ text: 'a '.repeat(80), label: 'x' }, ...rows('y')]
     expect(await notices({ data: file(long) })).toContain('1 rows were cut to the maximal length')

@@ -66,6 +66,9 @@ describe.each(methods)('%s', (method) => {
     expect(again.trainable).toBe(result.trainable)
     expect(again.evalLoss).toBeCloseTo(result.evalLoss ?? Number.NaN, 4)
     expect(readFileSync(at(`${method}-again`, 'run.yaml'), 'utf8')).toContain(`method: ${method}`)
+    // The adapter names the base.
+    const bare = await run({ model: undefined, adapter: output, output: at(`${method}-bare`), learningRate: 1e-9 })
+    expect(bare.evalLoss).toBe(again.evalLoss)
     const longer = await run({ output: at(`${method}-again`), resume: true, learningRate: 1e-9, steps: 4 })
     expect(longer.steps).toBe(4)
   })
@@ -154,6 +157,7 @@ describe('bad input', () => {
     expect(await fails({ method: 'houlsby', adapterDrop: [0, 1] })).toMatchObject({ field: 'adapter-drop' })
     expect(await fails({ adapter: at('houlsby'), method: 'bitfit' })).toMatchObject({ code: 'usage', field: 'method' })
     expect(await fails({ adapter: at('houlsby'), bottleneck: 4 })).toMatchObject({ field: 'bottleneck' })
+    expect(await fails({ adapter: at('houlsby'), adapterInitStd: 0.1 })).toMatchObject({ field: 'adapter-init-std' })
     expect(await fails({ adapter: at('bitfit'), rank: 4 })).toMatchObject({ field: 'rank' })
     expect(existsSync(at('bad'))).toBe(false)
   })

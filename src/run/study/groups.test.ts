@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { constantAnswer } from './constant-answer.ts'
-import { byMetric, differencesOf, groupsOf, isFailed, metricOf } from './groups.ts'
+import { byMetric, checkMetric, differencesOf, groupsOf, isFailed, metricOf } from './groups.ts'
 import type { StudyRun } from './types.ts'
 
 function run(setting: string, seed: number, value: number | null, more: Partial<StudyRun> = {}): StudyRun {
@@ -16,6 +16,14 @@ const settings = [
   { name: 'a', own: {} },
   { name: 'b', own: { rank: 4 } },
 ]
+
+describe('a metric', () => {
+  it('that the runs have not is refused with those that they have', () => {
+    const figures = { loss: 0.1, accuracy: 0.9 }
+    for (const metric of ['auto', 'loss', 'accuracy']) expect(() => checkMetric(metric, figures)).not.toThrow()
+    expect(() => checkMetric('pearson', figures)).toThrow(/these runs have no pearson; they have loss, accuracy/)
+  })
+})
 
 describe('groups', () => {
   it('hold what has a value, and count what failed besides', () => {

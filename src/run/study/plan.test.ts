@@ -57,6 +57,14 @@ describe('a plan', () => {
     expect(runs.map(({ folder }) => folder)).toEqual([1, 2, 3, 4, 5].map((seed) => `runs/base/seed-${seed}`))
   })
 
+  it('holds the same rows out in every run', () => {
+    const seedsOf = (more: object): unknown[] =>
+      planStudy({ base: { ...base, ...more }, seeds: 2 }).runs.map(({ options }) => options.splitSeed)
+    expect(seedsOf({ evalSplit: 0.2 })).toEqual([1, 1])
+    expect(seedsOf({ evalSplit: 0.2, splitSeed: 7 })).toEqual([7, 7])
+    expect(seedsOf({ evalData: 'held.jsonl' })).toEqual([undefined, undefined])
+  })
+
   it('crosses seeds of data and of new weights', () => {
     const { runs, crossed } = planStudy({ base, dataSeeds: 2, initSeeds: [7, 9] })
     expect(crossed).toBe(true)
