@@ -164,6 +164,10 @@ describe('flags', () => {
       suggestion: 'cosine',
       field: 'schedule',
     })
+    expect(complaint(() => read('train', [...least, '--no-decay', 'bias,nrom']))).toMatchObject({
+      suggestion: 'norm',
+      field: 'no-decay',
+    })
   })
 
   it('says what is missing', () => {

@@ -221,8 +221,13 @@ export function optionMaps(expects: string): z.ZodArray<z.ZodRecord<z.ZodString,
 }
 
 /** A list whose items the caller describes (adapters: `PATH` or `{ name, path, weight }`). */
-export function listOf<S extends z.ZodType>(item: S, placeholder: string, expects: string): List<S> {
-  return withInfo(oneOrMore(item), { syntax: 'list', expects, placeholder })
+export function listOf<S extends z.ZodType>(
+  item: S,
+  placeholder: string,
+  expects: string,
+  choices?: readonly string[],
+): List<S> {
+  return withInfo(oneOrMore(item), { syntax: 'list', expects, placeholder, ...(choices ? { choices } : {}) })
 }
 
 /** Module names, or one text: a keyword of `words`, or a regular expression in slashes (Python's, checked where it is used). */

@@ -129,8 +129,15 @@ function valueError(spec: VerbSpec, name: string, setting: Setting | undefined, 
       `${label} ${value} is not supported: ${reason}; there is ${facts.expects}`,
       details,
     )
-  const suggestion = typeof value === 'string' ? nearest(value, facts.choices?.map(String) ?? [])[0] : undefined
+  const suggestion = nearestOf(value, facts.choices?.map(String) ?? [])
   return new LowrankError('usage', `${label} expects ${facts.expects}, got ${shown(value)}`, { ...details, suggestion })
+}
+
+/** For a word that is none of them, or the first such of a list. */
+function nearestOf(value: unknown, words: readonly string[]): string | undefined {
+  const given = typeof value === 'string' ? value.split(',') : Array.isArray(value) ? value : []
+  const wrong = given.find((word) => typeof word === 'string' && !words.includes(word))
+  return typeof wrong === 'string' ? nearest(wrong, words)[0] : undefined
 }
 
 /** Of options of which one at most can be meant, the loudest source counts; a tie is refused. */

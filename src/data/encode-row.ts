@@ -51,7 +51,7 @@ export function encodeLabelled(
   const { tokenizer, vocabSize, tokenTypes = 0 } = settings
   const { ids, types, labels, cut } = encodeLabelRow(row, format, { tokenizer, tokenTypes, limit: limitOf(settings) })
   if (format === 'labelled-ids') checkGiven(ids, settings)
-  else checkIds(ids, vocabSize, (at) => tokenNamed(ids[at] ?? 0, tokenizer))
+  else checkIds(ids, vocabSize, (at) => tokenNamed(ids[at] ?? 0, tokenizer), OF_TEXT)
   return { ids, types, cut, labels: labels.map((label) => (label === undefined ? NO_LABEL : numberOf(label))) }
 }
 
@@ -60,7 +60,7 @@ export function encodeMasked(row: Row, settings: EncodeSettings): Encoded {
   const { tokenizer, vocabSize } = settings
   const encoded = encodeMaskable(row, { tokenizer, tokenTypes: 0, limit: limitOf(settings) })
   if (Object.hasOwn(row, 'input_ids')) checkGiven(encoded.ids, settings)
-  else checkIds(encoded.ids, vocabSize, (at) => tokenNamed(encoded.ids[at] ?? 0, tokenizer))
+  else checkIds(encoded.ids, vocabSize, (at) => tokenNamed(encoded.ids[at] ?? 0, tokenizer), OF_TEXT)
   return encoded
 }
 
@@ -82,7 +82,7 @@ export function encodeRow(row: Row, format: Exclude<RowFormat, LabelFormat>, set
   if (tokenizer === undefined)
     throw new LowrankError('data', `${format} rows need a tokenizer`, { suggestion: 'name one with --tokenizer' })
   const { ids, learns } = encoders[format](row, tokenizer, settings.trainOn)
-  checkIds(ids, settings.vocabSize, (at) => tokenNamed(ids[at] ?? 0, tokenizer))
+  checkIds(ids, settings.vocabSize, (at) => tokenNamed(ids[at] ?? 0, tokenizer), OF_TEXT)
   const limit = limitOf(settings)
   const all = settings.trainOn === 'all'
   return {
@@ -198,12 +198,22 @@ export function checkGiven(
     )
 }
 
-export function checkIds(ids: readonly number[], vocabSize: number, name: (at: number) => string): void {
+/** Of ids that a tokenizer made: it is another model's. */
+const OF_TEXT = { field: 'tokenizer', suggestion: 'name the tokenizer of this model, or a folder with both' }
+
+export function checkIds(
+  ids: readonly number[],
+  vocabSize: number,
+  name: (at: number) => string,
+  details: { field: string; suggestion?: string } = { field: 'input_ids' },
+): void {
   const wrong = ids.findIndex((id) => id < 0 || id >= vocabSize)
   if (wrong < 0) return
-  throw new LowrankError('data', `${name(wrong)} is ${ids[wrong]}: not in the model's vocabulary of ${vocabSize}`, {
-    field: 'input_ids',
-  })
+  throw new LowrankError(
+    'data',
+    `${name(wrong)} is ${ids[wrong]}: not in the model's vocabulary of ${vocabSize}`,
+    details,
+  )
 }
 
 function integers(row: Row, field: string): number[] {

@@ -35,7 +35,7 @@ export async function readInputs(options: ReadInputsOptions): Promise<PlacedInpu
   const named = new Set(Object.values(columns))
   const isField = (name: string): boolean => INPUT_FIELDS.some((field) => field === name) || named.has(name)
   const rows: PlacedInput[] = []
-  const seen = { pair: false }
+  const seen: SeenTexts = new Map()
   for await (const row of readRows(sources, { wanted: (all) => all.filter(isField) })) {
     if (signal?.aborted) throw new LowrankError('stopped', 'stopped while reading the rows')
     const source = sourceName(sources[row.source] ?? [], row.line)
@@ -50,18 +50,29 @@ export async function readInputs(options: ReadInputsOptions): Promise<PlacedInpu
 function read(
   { value }: SourcedRow,
   { columns, unitOf, ...settings }: ReadInputsOptions,
-  seen: { pair: boolean },
+  seen: SeenTexts,
 ): Omit<PlacedInput, 'source'> {
   if (value instanceof LowrankError) throw value
   const row = columns === undefined ? value : renamed(value, columns)
-  const isPair = row.text_pair !== undefined && row.text_pair !== null
-  if (seen.pair && !isPair)
-    throw new LowrankError('data', 'text_pair is missing, and the rows before have two texts', { field: 'text_pair' })
-  seen.pair ||= isPair
+  checkTexts(row, seen)
   const unit = unitOf(adapterOf(row))
   const input = encodeInput(row, unit, settings)
   if (input.ids.length > 0) return { ...input, shown: shownText(row) }
   throw new LowrankError('data', 'the row is empty: its text has no token', { field: 'text' })
+}
+
+/** Whether the rows with texts so far have two, by the adapter they ask. */
+type SeenTexts = Map<string, boolean>
+
+function checkTexts(row: Readonly<Record<string, unknown>>, seen: SeenTexts): void {
+  const isPair = row.text_pair !== undefined && row.text_pair !== null
+  if (!isPair && typeof row.text !== 'string') return
+  const adapter = adapterOf(row) ?? ''
+  const before = seen.get(adapter) ?? isPair
+  seen.set(adapter, before)
+  if (before === isPair) return
+  const what = isPair ? 'is there, and missing in the rows before' : 'is missing, and the rows before have two texts'
+  throw new LowrankError('data', `text_pair ${what}`, { field: 'text_pair' })
 }
 
 /** Texts are cut where they are shown; this much of one is always enough. */

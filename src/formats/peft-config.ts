@@ -185,6 +185,10 @@ function parseField<K extends LoraFieldName>(
 function checkMethod(json: Record<string, unknown>, file: string, partial: boolean): void {
   const method = json.peft_type
   if (method === 'LORA' || (partial && (method === undefined || method === null))) return
+  if (isRecord(json.config) && 'hidden_size' in json)
+    throw new LowrankError('unsupported', `${file} is of a bottleneck adapter (AdapterHub); this takes LoRA adapters`, {
+      ...{ file, field: 'peft_type' },
+    })
   if (method === undefined || method === null)
     throw new LowrankError('config', `${file} does not say its peft_type; is it an adapter_config.json of PEFT?`, {
       file,

@@ -71,9 +71,8 @@ function cannotMerge(adapter: string): LowrankError {
 }
 
 function bottlenecksStay(adapter: string): LowrankError {
-  const why =
-    'its bottlenecks are layers of their own, with an activation between, which no weight of the base can hold'
-  return new LowrankError('unsupported', `adapter ${adapter} (houlsby, pfeiffer, parallel) cannot be merged: ${why}`, {
+  const why = 'they are layers of their own, with an activation between, which no weight of the base can hold'
+  return new LowrankError('unsupported', `adapter ${adapter}: bottlenecks cannot be merged: ${why}`, {
     field: 'method',
     suggestion: 'use the adapter unmerged',
   })

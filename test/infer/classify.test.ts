@@ -132,6 +132,9 @@ describe('rows', () => {
     })
     await refused([{ text: 'a' }, { text: 5 }]).toMatchObject({ code: 'data', file: 'rows:2', field: 'text' })
     await refused([{ text: 'a', text_pair: 'b' }, { text: 'a' }]).toMatchObject({ file: 'rows:2', field: 'text_pair' })
+    await refused([{ text: 'a' }, { text: 'a', text_pair: 'b' }, { text: 'c' }]).toMatchObject({
+      ...{ file: 'rows:2', field: 'text_pair', message: expect.stringMatching(/is there, and missing/) },
+    })
     await refused([{ text: 'a', text_pair: '' }]).toMatchObject({ field: 'text_pair' })
     await refused([{ tokens: ['a'] }]).toMatchObject({ field: 'tokens' })
     await refused([{ input_ids: [] }]).toMatchObject({ code: 'data', file: 'rows:1' })

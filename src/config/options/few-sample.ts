@@ -46,7 +46,7 @@ export const fewSampleOptions = {
   ),
   noDecay: option(
     group,
-    listOf(z.enum(kinds), 'KINDS', `any of ${kinds.join(', ')}`).optional(),
+    listOf(z.enum(kinds), 'KINDS', `any of ${kinds.join(', ')}`, kinds).optional(),
     'Kinds of tensors that neither decay touches: `bias`, `norm`, `head` (all above the last layer), `embedding`.',
     { defaultText: 'none' },
   ),

@@ -108,7 +108,10 @@ function gridCells(grid: StudyOptions['grid']): Named[] {
     const file = places?.get(label)
     if (!Array.isArray(values))
       throw new LowrankError('usage', `grid: ${label} needs a list of values, as [1, 2]`, { field: label, file })
-    if (values.length === 0) throw nothingIn(label, `grid: ${label} has no values`, file)
+    if (values.length === 0)
+      throw new LowrankError('usage', `grid: ${label} has no values`, {
+        ...{ field: label, file, suggestion: `give it some, as ${label}: [1, 2]` },
+      })
     return values.map((value: unknown) => {
       const own = optionsIn({ [label]: value }, 'grid', 'flag', places)
       const [setting] = Object.values(own)
@@ -169,7 +172,9 @@ function checked(name: string, settings: Settings, several: boolean): TrainOptio
 function refuseTwice(names: readonly string[]): void {
   const twice = names.find((name, i) => names.indexOf(name) !== i)
   if (twice !== undefined)
-    throw new LowrankError('usage', `two settings are called "${twice}"`, { field: 'settings', suggestion: undefined })
+    throw new LowrankError('usage', `two settings are called "${twice}"`, {
+      ...{ field: 'settings', suggestion: 'give each setting a name of its own, and each value of the grid once' },
+    })
 }
 
 /** Names that every file system takes, no two of them alike even where case does not count. */
@@ -207,7 +212,8 @@ function seedList(asked: number | readonly number[], field: string): number[] {
     typeof asked === 'number' ? Array.from({ length: Math.min(asked, MAX_RUNS) }, (_, i) => i + 1) : [...asked]
   if (list.length === 0) throw nothingIn(field, `${field}: a study needs at least one seed`)
   const twice = list.find((seed, i) => list.indexOf(seed) !== i)
-  if (twice !== undefined) throw new LowrankError('usage', `${field}: ${twice} stands twice`, { field })
+  if (twice !== undefined)
+    throw new LowrankError('usage', `${field}: ${twice} stands twice`, { field, suggestion: 'name each seed once' })
   return list
 }
 
