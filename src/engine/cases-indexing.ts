@@ -104,6 +104,8 @@ export const indexingCases: readonly EngineCase[] = [
         nothingAfterMade: mask(made, [2, 3], [], 8),
         alone: mask(keys, [], [], 9),
         none: mask(keys, [], [0], 9),
+        nearlyAll: g.equal(g.dropoutMask(keys, { site: 1, rate: 1 - 2 ** -33, trailing: [4] }), 0),
+        nearlyAllMade: g.equal(g.dropoutMask(made, { site: 1, rate: 1 - 2 ** -33, trailing: [4] }), 0),
       }
     },
   },

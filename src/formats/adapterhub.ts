@@ -276,7 +276,7 @@ class Fields {
     if (!isRecord(value)) return this.number(name, { above: 0 })
     const isFactor = (one: unknown): one is number => typeof one === 'number' && one > 0 && one <= LARGEST
     const entries = Object.entries(value)
-    const isFit = entries.every(([layer, factor]) => /^(default|\d{1,4})$/.test(layer) && isFactor(factor))
+    const isFit = entries.every(([layer, factor]) => /^(default|0|[1-9]\d{0,3})$/.test(layer) && isFactor(factor))
     if (isFit && entries.length > 0) return Object.fromEntries(entries) as Record<string, number>
     throw this.#fault(name, 'must be a number above 0, or such numbers by layer and "default"')
   }

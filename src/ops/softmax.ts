@@ -1,5 +1,7 @@
 /** @file Softmax over the last axis. */
-import { type CompositeDefinition, likeFirst } from './definition.ts'
+import type { TensorType } from '../graph/types.ts'
+import { sameShape } from '../tensor/dim.ts'
+import { type CompositeDefinition, likeFirst, typeError } from './definition.ts'
 
 export const softmax: CompositeDefinition<'softmax'> = {
   inputs: ['x'],
@@ -21,10 +23,19 @@ export const softmaxGrad: CompositeDefinition<'softmaxGrad'> = {
     g.mul(y, g.sub(dy, g.sum(g.mul(y, dy), { axes: [y.type.shape.length - 1], keepDims: true }))),
 }
 
+/** All inputs of one shape: nothing is broadcast. */
+function alike(op: string): (inputs: readonly TensorType[]) => TensorType {
+  return (inputs) => {
+    const first = likeFirst(inputs)
+    if (inputs.every(({ dtype, shape }) => dtype === 'f32' && sameShape(shape, first.shape))) return first
+    throw typeError(op, 'f32 of one shape', inputs)
+  }
+}
+
 export const maskedSoftmax: CompositeDefinition<'maskedSoftmax'> = {
   inputs: ['x', 'mask'],
   optional: {},
-  type: likeFirst,
+  type: alike('maskedSoftmax'),
   expand: (g, { x, mask }) => g.mul(g.softmax(x), mask),
   vjp: {
     x: (g, { x }, dy, _, y) => g.maskedSoftmaxGrad(g.softmax(x), y, dy),
@@ -39,7 +50,7 @@ export const maskedSoftmax: CompositeDefinition<'maskedSoftmax'> = {
 export const maskedSoftmaxGrad: CompositeDefinition<'maskedSoftmaxGrad'> = {
   inputs: ['p', 'y', 'dy'],
   optional: {},
-  type: likeFirst,
+  type: alike('maskedSoftmaxGrad'),
   expand(g, { p, y, dy }) {
     const own = g.mul(y, dy)
     return g.sub(own, g.mul(p, g.sum(own, { axes: [p.type.shape.length - 1], keepDims: true })))

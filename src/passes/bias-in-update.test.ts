@@ -1,4 +1,4 @@
-/** A bias that rides on an update keeps every value, and saves the pass that added it. */
+/** A bias that rides on an update keeps every value but for rounding, and saves the pass that added it. */
 import { describe, expect, it } from 'vitest'
 import { EXACT } from '../../test/tolerances.ts'
 import { prepare } from '../engine/prepare.ts'
@@ -50,6 +50,7 @@ describe('biasInUpdate', () => {
   const biased = g.add(base, bias)
   it.each([
     ['a scale of 0', [g.add(biased, update(0))]],
+    ['a scale without an inverse in f32', [g.add(biased, update(1e-39))]],
     ['a sum that something else uses', [g.add(biased, update(1)), g.mul(biased, 2)]],
     ['an update that is an output', [g.add(biased, update(1)), update(1)]],
     [

@@ -1,6 +1,6 @@
 /**
  * @file A layer's bias rides on its low-rank update: `x·Wᵀ + b + s·h·Bᵀ` is `x·Wᵀ + s·[h, 1/s]·[B, b]ᵀ`, which reads and
- * writes the layer's output once less. For graphs whose backward is built. Must not know engines or models.
+ * writes the layer's output once less, and rounds the bias once more. For graphs whose backward is built. Must not know engines or models.
  */
 import type { Builder } from '../graph/builder.ts'
 import type { Graph, Node, NodeOf } from '../graph/types.ts'
@@ -39,5 +39,11 @@ function joined(g: Builder, biased: Node | undefined, update: Node | undefined):
 function isUpdate({ inputs: [h, b], params, type }: NodeOf<'matmul'>): boolean {
   const [rank, out] = [Number(h?.type.shape.at(-1)), Number(type.shape.at(-1))]
   const { transA, transB, alpha } = params
-  return !transA && transB && alpha !== 0 && b?.type.shape.length === 2 && rank <= LARGEST_RANK_SHARE * out
+  return (
+    !transA &&
+    transB &&
+    Number.isFinite(Math.fround(1 / alpha)) &&
+    b?.type.shape.length === 2 &&
+    rank <= LARGEST_RANK_SHARE * out
+  )
 }

@@ -17,12 +17,14 @@ export interface Workspace {
 
 /**
  * Largest number of bytes alive at any moment, inputs and constants aside; outputs stay alive to the end.
- * `dims` gives every symbol its value; `workspaceOf` says what an engine needs for a node besides its output.
+ * `dims` gives every symbol its value; `workspaceOf` says what an engine needs for a node besides its output,
+ * `isOutside` which outputs it keeps elsewhere.
  */
 export function liveBytes(
   graph: Graph,
   dims: ReadonlyMap<string, number>,
   workspaceOf: (node: Node) => Workspace = () => ({}),
+  isOutside: (node: Node) => boolean = () => false,
 ): number {
   const places = new Map(graph.nodes.map((node, i) => [node, i] as const))
   const changes = new Float64Array(graph.nodes.length + 2)
@@ -34,7 +36,7 @@ export function liveBytes(
   graph.nodes.forEach((node, i) => {
     const { during = 0, kept } = workspaceOf(node)
     const last = lastUse.get(node)
-    if (last !== undefined) hold(sizeInBytes(node, dims), i, last)
+    if (last !== undefined && !isOutside(node)) hold(sizeInBytes(node, dims), i, last)
     hold(during, i, i)
     if (kept) hold(kept.bytes, i, Math.max(i, ...kept.until.map((user) => places.get(user) ?? i)))
   })

@@ -11,6 +11,11 @@ export function mix32(x: number): number {
   return (x ^ (x >>> 16)) >>> 0
 }
 
+/** A hash is dropped at `rate` where its upper 31 bits are below this; the largest i32 for rates next to 1. */
+export function dropLimit(rate: number): number {
+  return Math.min(Math.ceil(rate * 2 ** 31), 0x7fffffff)
+}
+
 /** Folds integers into one u32 key; each word is mixed in before the next. */
 export function hashKey(...words: number[]): number {
   let h = 0x9e3779b9

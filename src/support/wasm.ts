@@ -9,7 +9,6 @@ type ValueType = keyof typeof TYPES
 
 /** Instructions that stand alone. */
 export const wasm = {
-  block: [0x02, 0x40],
   loop: [0x03, 0x40],
   end: [0x0b],
   i32: {
@@ -28,7 +27,7 @@ export const wasm = {
     store: [...simd(0x0b), 0, 0],
     const: (lanes: readonly number[]) => [...simd(0x0c), ...new Uint8Array(Int32Array.from(lanes).buffer)],
   },
-  /** To the `depth`-th loop or block outwards, if the value on the stack is not 0. */
+  /** To the `depth`-th loop outwards, if the value on the stack is not 0. */
   brIf: (depth: number): number[] => [0x0d, ...unsigned(depth)],
   get: (local: number): number[] => [0x20, ...unsigned(local)],
   set: (local: number): number[] => [0x21, ...unsigned(local)],

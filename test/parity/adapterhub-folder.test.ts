@@ -3,11 +3,13 @@
  * Python with it is found; adapters chosen by row; how near the base a new adapter is.
  */
 import { execFileSync } from 'node:child_process'
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterAll, describe, expect, it } from 'vitest'
+import { readRunFile } from '../../src/config/run-file.ts'
+import { verbs } from '../../src/config/verbs/index.ts'
 import { prepare } from '../../src/engine/prepare.ts'
 import { onnxruntimeEngine } from '../../src/engines/onnxruntime/index.ts'
 import { readHubFolder } from '../../src/formats/adapterhub.ts'
@@ -21,7 +23,7 @@ import { evaluate } from '../../src/run/evaluate.ts'
 import { inspect } from '../../src/run/inspect.ts'
 import { type OpenModel, openModel } from '../../src/run/open-model.ts'
 import { readPartsAdapter, writePartsAdapter } from '../../src/run/parts-adapter.ts'
-import { train } from '../../src/run/train.ts'
+import { type TrainOptions, train } from '../../src/run/train.ts'
 import { f32, type HostTensor } from '../../src/tensor/host-tensor.ts'
 import { batchFeeds, labelledStates } from '../../src/train/loss-graph.ts'
 import { hubPython } from '../setup/python.ts'
@@ -89,6 +91,28 @@ describe.each(cases)('the folder of %s', (name) => {
     for (const file of ['adapter_config.json', 'head_config.json'])
       expect(text(join(lab, name), file).replace(`"name": "${own}"`, `"name": "${other}"`)).toBe(text(adapter, file))
   })
+})
+
+it('a folder with sizes by layer says so, and a run from it goes on and is repeated', async () => {
+  const [model, data] = [join(root, 'pfeiffer-by-layer', 'model'), join(root, 'pfeiffer-by-layer', 'train.jsonl')]
+  const adapter = join(lab, 'sizes-of-each')
+  cpSync(join(root, 'pfeiffer-by-layer', 'adapter'), adapter, { recursive: true })
+  const file = join(adapter, 'adapter_config.json')
+  const config = JSON.parse(readFileSync(file, 'utf8')) as { config: { reduction_factor: unknown } }
+  config.config.reduction_factor = { 0: 4, 1: 8 }
+  writeFileSync(file, JSON.stringify(config))
+  expect(JSON.stringify(await inspect({ path: adapter }))).toContain('bottleneck 4 in layer 0; 2 in layer 1')
+  const fit = { data, steps: 2, batchSize: 2, samples: 0, engine: 'reference' } as const
+  const result = async (options: TrainOptions): Promise<number> => {
+    for await (const event of train(options)) if (event.type === 'done') return event.result.steps
+    return Number.NaN
+  }
+  const output = join(lab, 'from-sizes')
+  expect(await result({ ...fit, model, adapter, output })).toBe(2)
+  expect(await result({ output, resume: true, steps: 4 })).toBe(4)
+  const saved = await readRunFile(verbs.train, join(output, 'run.yaml'))
+  const again = Object.fromEntries(Object.entries(saved).map(([name, { value }]) => [name, value])) as TrainOptions
+  expect(await result({ ...again, output: join(lab, 'repeated') })).toBe(4)
 })
 
 /** The mean loss of houlsby's rows as the library has it after `set_active_adapters(name, skip_layers=[layer])`. */

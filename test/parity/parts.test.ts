@@ -42,8 +42,10 @@ async function openParts(name: string): Promise<Case> {
       return layer === undefined ? [] : [[Number(layer), shape[0] ?? 0]]
     }),
   )
-  const settings = { size: 0, deviation: 1e-2, leaveOut }
-  const bottleneck = isBottleneck(method) ? { ...bottleneckConfig(method, settings), sizes } : undefined
+  const [size = 1, ...others] = new Set(sizes.values())
+  const settings = { size, deviation: 1e-2, leaveOut }
+  const own = isBottleneck(method) ? bottleneckConfig(method, settings) : undefined
+  const bottleneck = own && (others.length > 0 ? { ...own, sizes } : own)
   const layout = layoutParts(model, method, bottleneck)
   const start = new Map(layout.tensors.map(({ id }) => [id, required(tensors.get(`start.${fileKey(id)}`), id)]))
   const trained = { model, layout, groups: groupParameters(layout.tensors), dropout: 0, followsTies: true }

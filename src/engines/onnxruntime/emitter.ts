@@ -24,8 +24,8 @@ export interface MaskInput extends Pick<MaskDraw, 'keys' | 'site' | 'rate'> {
 }
 
 export class Emitter {
-  /** Whether masks over fed keys are drawn outside of the model: faster, and all of them are held at once. */
-  readonly drawsMasks: boolean
+  /** Memory before speed. */
+  readonly lean: boolean
   readonly nodes: OnnxNode[] = []
   readonly initializers: OnnxInitializer[] = []
   readonly values: OnnxValue[] = []
@@ -38,8 +38,8 @@ export class Emitter {
   readonly #known = new Map<string, string>()
   #count = 0
 
-  constructor({ drawsMasks }: { readonly drawsMasks: boolean }) {
-    this.drawsMasks = drawsMasks
+  constructor({ lean }: { readonly lean: boolean }) {
+    this.lean = lean
   }
 
   /** A standard op with one output. */

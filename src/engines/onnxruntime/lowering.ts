@@ -28,3 +28,11 @@ export function input({ inputs }: { readonly inputs: readonly string[] }, i: num
 export function standard(type: string): (call: { readonly e: Emitter; readonly inputs: readonly string[] }) => string {
   return ({ e, inputs }) => e.op(type, inputs)
 }
+
+/**
+ * Whether a mask is drawn outside of the model (see masks.ts): where what is fed says what its keys are, and unless memory
+ * goes before speed, since all that are drawn are held at once.
+ */
+export function isDrawn({ inputs: [keys] }: NodeOf<'dropoutMask'>, lean: boolean): boolean {
+  return !lean && keys?.op === 'input' && keys.params.kind === 'feed'
+}

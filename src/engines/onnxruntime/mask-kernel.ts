@@ -39,12 +39,21 @@ const PAGE = 1 << 16
 const CHUNK = 1 << 16
 const HASHES_AT = 4 * CHUNK + 16
 
-const kernel = instantiate(
-  { parameters: 6, locals: ['i32', 'v128', 'v128', 'v128', 'v128'], body },
-  Math.ceil((HASHES_AT + 4 * CHUNK) / PAGE),
-)
-const written = new Float32Array(kernel.memory.buffer, 0, CHUNK)
-const read = new Int32Array(kernel.memory.buffer, HASHES_AT, CHUNK)
+/** Compiled when the first mask is drawn. */
+const opened = once(() => {
+  const pages = Math.ceil((HASHES_AT + 4 * CHUNK) / PAGE)
+  const { run, memory } = instantiate({ parameters: 6, locals: ['i32', 'v128', 'v128', 'v128', 'v128'], body }, pages)
+  const written = new Float32Array(memory.buffer, 0, CHUNK)
+  return { run, written, read: new Int32Array(memory.buffer, HASHES_AT, CHUNK) }
+})
+
+function once<T>(make: () => T): () => T {
+  let made: T | undefined
+  return () => {
+    made ??= make()
+    return made
+  }
+}
 
 /**
  * Fills `out`, rows of `width`, with 0 or `kept`.
@@ -52,10 +61,11 @@ const read = new Int32Array(kernel.memory.buffer, HASHES_AT, CHUNK)
  * @param limit hashes whose upper 31 bits are below it give 0
  */
 export function fillRows(out: Float32Array, hashes: Int32Array, width: number, limit: number, kept: number): void {
+  const { run, written, read } = opened()
   const bits = new Int32Array(Float32Array.of(kept).buffer)[0] ?? 0
   const draw = (own: Int32Array, length: number, at: number): void => {
     read.set(own)
-    kernel.run(0, HASHES_AT, own.length, length, limit, bits)
+    run(0, HASHES_AT, own.length, length, limit, bits)
     out.set(written.subarray(0, own.length * length), at)
   }
   if (width > CHUNK) {

@@ -29,7 +29,7 @@ describe('drawMask', () => {
     { shape: [2, 3], before: [4], trailing: [] },
     { shape: [2, 3], before: [], trailing: [0] },
   ])('draws $before before and $trailing after $shape', async ({ shape, before, trailing }) => {
-    for (const rate of [0.1, 0.5, 0.97]) {
+    for (const rate of [0.1, 0.5, 0.97, 1 - 2 ** -33]) {
       const draw = { name: 'm', keys: 'k', site: 0x9abcdef0, rate, before, trailing }
       const keys = Uint32Array.from({ length: sizeOf(shape) }, () => random.u32())
       const own = maskShape(draw, shape)
@@ -61,13 +61,17 @@ describe('drawMask', () => {
     const draw = { name: 'm', keys: 'k', site: 1, rate: 0.5, before: [], trailing: [8] }
     const of = (rows: number) =>
       masks.draw([draw], () => ({ data: Uint32Array.from({ length: rows }, (_, i) => i), shape: [rows] }))[0]
-    const [large, small] = [of(6), of(2)]
-    expect(large?.data.buffer).toBe(small?.data.buffer)
+    const large = of(6)
+    const [buffer, first] = [large?.data.buffer, large?.data.slice(0, 16)]
+    const small = of(2)
+    expect(small?.data.buffer).toBe(buffer)
     expect([large?.shape, small?.shape]).toEqual([
       [6, 8],
       [2, 8],
     ])
-    expect(small?.data).toEqual(large?.data.slice(0, 16))
+    expect(small?.data).toEqual(first)
+    const other = masks.draw([{ ...draw, site: 2 }], () => ({ data: Uint32Array.of(0, 1), shape: [2] }))[0]
+    expect(other?.data).not.toEqual(first)
     expect(masks.bytes).toBe(4 * 48)
   })
 })

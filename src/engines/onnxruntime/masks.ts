@@ -2,7 +2,7 @@
  * @file Dropout masks drawn before a run and fed to it. ONNX Runtime has no kernel for the hash: spelt in its ops a number
  * costs thirty kernels' passes over memory, ten times what one thread takes here. Must not know sessions.
  */
-import type { Node } from '../../graph/types.ts'
+import { dropLimit } from '../../support/random.ts'
 import { sizeOf } from '../../tensor/host-tensor.ts'
 import { fillRows } from './mask-kernel.ts'
 
@@ -26,15 +26,10 @@ export function drawMask(out: Float32Array, { site, rate, before, trailing }: Ma
   for (let i = 0; i < keys.length; i++) hashes[i] = mix((keys[i] ?? 0) ^ site)
   for (const extent of before) hashes = spread(hashes, extent, n)
   for (const extent of trailing.slice(0, -1)) hashes = spread(hashes, extent, 1)
-  const [limit, kept] = [Math.min(Math.ceil(rate * 2 ** 31), 0x7fffffff), 1 / (1 - rate)]
+  const [limit, kept] = [dropLimit(rate), 1 / (1 - rate)]
   const width = trailing.at(-1)
   if (width !== undefined) fillRows(out, hashes, width, limit, kept)
   else for (const [i, hash] of hashes.entries()) out[i] = hash >>> 1 < limit ? 0 : kept
-}
-
-/** Whether what is fed says what `keys` are. */
-export function isFed(keys: Node | undefined): boolean {
-  return keys?.op === 'input' && keys.params.kind === 'feed'
 }
 
 /** Extents of the mask of keys `shape`. */
@@ -58,7 +53,7 @@ function spread(hashes: Int32Array, extent: number, inner: number): Int32Array<A
   return out
 }
 
-/** Masks of a session, whose memory serves again in the next run. */
+/** Memory for masks by name, which serves again in the next run. */
 export class Masks {
   readonly #memory = new Map<string, Float32Array>()
   readonly #keepsTimes: boolean
@@ -91,6 +86,8 @@ export class Masks {
   #room(name: string, size: number): Float32Array {
     const known = this.#memory.get(name)
     if (known && known.length >= size) return known.subarray(0, size)
+    // Not both at once.
+    this.#memory.delete(name)
     const fresh = new Float32Array(size)
     this.#memory.set(name, fresh)
     return fresh

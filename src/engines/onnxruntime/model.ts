@@ -38,7 +38,7 @@ export function lowerGraph(
   weights: ReadonlyMap<string, WeightRef | HostTensor>,
   { lean = false }: Pick<CompileOptions, 'lean'> = {},
 ): LoweredModel {
-  const e = new Emitter({ drawsMasks: !lean })
+  const e = new Emitter({ lean })
   const names = new Map<Node, string>()
   const bound = bindInputs(graph, weights, e, names)
   const users = usersOf(graph)

@@ -48,7 +48,7 @@ export function profileOf(trace: readonly TraceEvent[], masks: DrawnMasks): Prof
   const totals = new Map<string, number>()
   for (const { name, dur } of within.flat()) totals.set(name, (totals.get(name) ?? 0) + dur)
   const last = within.at(-1) ?? []
-  const drawing = mean(masks.seconds.slice(-looked.length))
+  const drawing = mean(looked.length === 0 ? [] : masks.seconds.slice(-looked.length))
   const timings = last.map((event) => timingOf(event, (totals.get(event.name) ?? 0) / looked.length / 1e6))
   const held = last.map(({ args }) => Number(args.mem_bytes_in_use ?? 0) + masks.bytes)
   return {

@@ -37,6 +37,11 @@ describe('workloadOf', () => {
     const [drawn, hashed] = [workloadOf(masked, dims, {}), workloadOf(masked, dims, { lean: true })]
     expect([drawn.kernels, drawn.values]).toEqual([0, 4 * 128 * 64])
     expect(hashed.kernels).toBeGreaterThan(0)
+    // All that are drawn are held at once, however short their lives in the graph.
+    const [one, other] = [1, 2].map((site) => g.dropoutMask(key, { site, rate: 0.1, trailing: [64] }))
+    const sums = [one, other].map((mask) => mask && g.sum(mask, { axes: [0, 1] }))
+    const both = graphOf(sums.flatMap((sum, i) => (sum ? [[`y${i}`, sum] as const] : [])))
+    expect(workloadOf(both, dims, {}).values).toBeGreaterThanOrEqual(2 * 4 * 128 * 64)
     expect(hashed.moved).toBeGreaterThan(3 * drawn.moved)
     expect(hashed.values).toBeGreaterThan(drawn.values)
   })

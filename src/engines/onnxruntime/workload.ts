@@ -8,25 +8,27 @@ import type { OpName } from '../../graph/vocabulary.ts'
 import { liveBytes, sizeInBytes, type Workspace } from '../../passes/live-bytes.ts'
 import { evaluateDim } from '../../tensor/dim.ts'
 import { BLOCKS, chunkRows } from './chunks.ts'
-import { isFed } from './masks.ts'
+import { isDrawn } from './lowering.ts'
 
 type Dims = ReadonlyMap<string, number>
 
 /** Estimates a run of `graph`. */
 export function workloadOf(graph: Graph, dims: Dims, { lean = false }: Pick<CompileOptions, 'lean'>): Workload {
   const users = usersOf(graph)
-  let [products, moved, kernels] = [0, 0, 0]
+  let [products, moved, kernels, masks] = [0, 0, 0, 0]
+  const isOutside = (node: Node): boolean => node.op === 'dropoutMask' && isDrawn(node, lean)
   for (const node of graph.nodes) {
     const cost = node.op === 'dropoutMask' ? maskCost(node, dims, lean) : costOf(node, dims)
     products += cost.products ?? 0
     moved += cost.moved ?? 0
     kernels += cost.kernels ?? 1
+    if (isOutside(node)) masks += sizeInBytes(node, dims)
   }
   return {
     products,
     moved,
     kernels,
-    values: liveBytes(graph, dims, (node) => workspaceOf(node, dims, users, lean)),
+    values: masks + liveBytes(graph, dims, (node) => workspaceOf(node, dims, users, lean), isOutside),
     weights: weightBytes(graph, dims, lean),
     state: bytesOfInputs(graph, 'state', dims),
   }
@@ -80,14 +82,10 @@ function costOf(node: Node, dims: Dims): Cost {
   }
 }
 
-/** Drawn before the run, or hashed by ONNX Runtime. */
+/** Drawn before the run, in the time of about six passes, or hashed by ONNX Runtime. */
 function maskCost(node: NodeOf<'dropoutMask'>, dims: Dims, lean: boolean): Cost {
   const size = sizeInBytes(node as Node, dims)
   return isDrawn(node, lean) ? { moved: 6 * size, kernels: 0 } : { moved: 40 * size, kernels: 30 }
-}
-
-function isDrawn({ inputs: [keys] }: NodeOf<'dropoutMask'>, lean: boolean): boolean {
-  return !lean && isFed(keys)
 }
 
 function weightsOf({ inputs }: NodeOf<'matmul'>): readonly Node[] {

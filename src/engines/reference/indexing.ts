@@ -1,6 +1,6 @@
 /** @file Kernels that read and add rows by index, and the dropout mask. Must not know other kernels. */
 import { LowrankError } from '../../support/errors.ts'
-import { mix32 } from '../../support/random.ts'
+import { dropLimit, mix32 } from '../../support/random.ts'
 import { sizeOf } from '../../tensor/host-tensor.ts'
 import { type Kernel, operand } from './kernel.ts'
 
@@ -57,7 +57,7 @@ export const dropoutMask: Kernel<'dropoutMask'> = (call) => {
   const own = Uint32Array.from(keys.data, (key) => mix32((key ^ site) >>> 0))
   const led = before.reduce((hashes, dim) => spread(hashes, keys.shape.at(-1) ?? 1, call.extent(dim)), own)
   const hashes = trailing.reduce((all, dim) => spread(all, 1, call.extent(dim)), led)
-  const limit = Math.ceil(rate * 2 ** 31)
+  const limit = dropLimit(rate)
   return Float64Array.from(hashes, (h) => (h >>> 1 >= limit ? 1 / (1 - rate) : 0))
 }
 

@@ -64,7 +64,7 @@ function distinctShapes(model: Model): Shape[] {
   return [...seen.values()]
 }
 
-/** Of a toy's products a graph would hold hundreds of thousands. */
+/** Of a toy's products a graph would hold hundreds of thousands; its limit is one of calls, then. */
 const MOST_ROUNDS = 200
 
 /** Best of several runs: the limit is what the machine can do, not what it did while others used it. */

@@ -6,7 +6,7 @@ import { kebab } from '../../config/option.ts'
 import { bottleneckOnly, fullOnly, loraOnly, ownWeightsOnly } from '../../config/verbs/train.ts'
 import type { WeightRef } from '../../engine/engine.ts'
 import type { HeadSpec } from '../../formats/task.ts'
-import { bottleneckConfig, startBottleneck } from '../../peft/bottleneck.ts'
+import { type BottleneckConfig, bottleneckConfig, startBottleneck } from '../../peft/bottleneck.ts'
 import {
   isBottleneck,
   layoutParts,
@@ -108,7 +108,7 @@ function settingsOfParts(
 ): TrainSettings {
   const config = layout.bottlenecks?.config
   const leaveOut = config && config.leaveOut.length > 0 ? [...config.leaveOut] : undefined
-  const held = { method, ...(config ? { bottleneck: config.size, adapterDrop: leaveOut } : {}) }
+  const held = { method, ...(config ? { bottleneck: usualSize(config), adapterDrop: leaveOut } : {}) }
   for (const [name, has] of Object.entries(held)) {
     const asked = settings[name as keyof typeof held]
     if (!given.has(name) || JSON.stringify(asked) === JSON.stringify(has)) continue
@@ -121,6 +121,11 @@ function settingsOfParts(
   for (const name of fullOnly.filter((one) => asks(settings, one)))
     throw contradicts(name, 'trained layers', JSON.stringify(method), settings.adapter)
   return { ...settings, ...held }
+}
+
+/** The one size that a run's settings can say, where the adapter has sizes by layer too. */
+function usualSize({ size, sizes }: BottleneckConfig): number {
+  return size > 0 ? size : Math.max(1, ...(sizes?.values() ?? []))
 }
 
 /** `--method` and the adapter that a run starts from differ. */

@@ -1,4 +1,5 @@
 /** @file Lowerings of composite ops that ONNX Runtime has kernels for. */
+import type { Dim } from '../../../tensor/dim.ts'
 import type { Emitter } from '../emitter.ts'
 import { input, type Lower } from '../lowering.ts'
 
@@ -106,9 +107,9 @@ function normalised(e: Emitter, inputs: readonly string[], eps: number): string[
 const momentsKey = (x: string, eps: number): string => `moments of ${x}, ${eps}`
 
 /** `(x − mean) / deviation` and 1/deviation, from the moments that a LayerNorm of x has found, where there is one. */
-function standardised(e: Emitter, x: string, width: number, eps: number): { u: string; inverse: string } {
+function standardised(e: Emitter, x: string, width: Dim, eps: number): { u: string; inverse: string } {
   const key = momentsKey(x, eps)
-  const ones = (): string => e.constant('f32', [width], Array<number>(width).fill(1))
+  const ones = (): string => e.op('Expand', [e.f32(1), e.shape([width])])
   const found = e.known(`${key} mean`) === undefined ? normalised(e, [x, ones()], eps) : []
   const mean = e.once(`${key} mean`, () => found[1] ?? '')
   const inverse = e.once(`${key} inverse`, () => found[2] ?? '')
@@ -116,13 +117,13 @@ function standardised(e: Emitter, x: string, width: number, eps: number): { u: s
 }
 
 export const standardise: Lower<'standardise'> = (call) =>
-  standardised(call.e, input(call, 0), Number(call.node.type.shape.at(-1)), call.node.params.eps).u
+  standardised(call.e, input(call, 0), call.node.type.shape.at(-1) ?? 1, call.node.params.eps).u
 
 // With u the standardised x and c = dy·w: dx = (c − mean(c) − u·mean(c·u)) / deviation
 export const layerNormGrad: Lower<'layerNormGrad'> = (call) => {
   const { e, node } = call
   const [x, weight, dy] = [input(call, 0), input(call, 1), input(call, 2)]
-  const { u, inverse } = standardised(e, x, Number(node.type.shape.at(-1)), node.params.eps)
+  const { u, inverse } = standardised(e, x, node.type.shape.at(-1) ?? 1, node.params.eps)
   const mean = (v: string): string => e.op('ReduceMean', [v, e.i64(-1)], { keepdims: 1 })
   const c = e.op('Mul', [dy, weight])
   const rest = e.op('Sub', [e.op('Sub', [c, mean(c)]), e.op('Mul', [u, mean(e.op('Mul', [c, u]))])])

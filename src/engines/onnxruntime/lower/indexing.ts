@@ -1,9 +1,9 @@
 /** @file Lowerings of reading and adding rows by index, and of dropout masks. */
+import { dropLimit } from '../../../support/random.ts'
 import type { Dim } from '../../../tensor/dim.ts'
 import { sizeOfShape } from '../../../tensor/dim.ts'
 import type { Emitter } from '../emitter.ts'
-import { input, type Lower, type LowerCall } from '../lowering.ts'
-import { isFed } from '../masks.ts'
+import { input, isDrawn, type Lower, type LowerCall } from '../lowering.ts'
 
 export const gather: Lower<'gather'> = (call) => call.e.op('Gather', [input(call, 0), input(call, 1)], { axis: 0 })
 
@@ -40,8 +40,7 @@ export const oneHot: Lower<'oneHot'> = (call) => {
 /** Drawn outside of the model where its keys are known there (see masks.ts). */
 export const dropoutMask: Lower<'dropoutMask'> = (call) => {
   const { e, node } = call
-  if (e.drawsMasks && isFed(node.inputs[0]))
-    return e.mask({ ...node.params, keys: input(call, 0), shape: node.type.shape })
+  if (isDrawn(node, e.lean)) return e.mask({ ...node.params, keys: input(call, 0), shape: node.type.shape })
   return hashedMask(call)
 }
 
@@ -60,7 +59,7 @@ function hashedMask(call: LowerCall<'dropoutMask'>): string {
   }
   // ONNX Runtime compares no u32, and 31 bits are an i32 of the same order.
   const upper = e.op('Cast', [e.op('BitShift', [hash, u32(e, 1)], { direction: 'RIGHT' })], { to: 6 })
-  const dropped = e.op('Less', [upper, e.constant('i32', [], [Math.ceil(rate * 2 ** 31)])])
+  const dropped = e.op('Less', [upper, e.constant('i32', [], [dropLimit(rate)])])
   return e.op('Where', [dropped, e.f32(0), e.f32(1 / (1 - rate))])
 }
 
