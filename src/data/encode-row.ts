@@ -51,7 +51,7 @@ export function encodeLabelled(
   const { tokenizer, vocabSize, tokenTypes = 0 } = settings
   const { ids, types, labels, cut } = encodeLabelRow(row, format, { tokenizer, tokenTypes, limit: limitOf(settings) })
   if (format === 'labelled-ids') checkGiven(ids, settings)
-  else checkIds(ids, vocabSize, (at) => tokenNamed(ids[at] ?? 0, tokenizer), OF_TEXT)
+  else checkTokens(ids, vocabSize, tokenizer)
   return { ids, types, cut, labels: labels.map((label) => (label === undefined ? NO_LABEL : numberOf(label))) }
 }
 
@@ -60,7 +60,7 @@ export function encodeMasked(row: Row, settings: EncodeSettings): Encoded {
   const { tokenizer, vocabSize } = settings
   const encoded = encodeMaskable(row, { tokenizer, tokenTypes: 0, limit: limitOf(settings) })
   if (Object.hasOwn(row, 'input_ids')) checkGiven(encoded.ids, settings)
-  else checkIds(encoded.ids, vocabSize, (at) => tokenNamed(encoded.ids[at] ?? 0, tokenizer), OF_TEXT)
+  else checkTokens(encoded.ids, vocabSize, tokenizer)
   return encoded
 }
 
@@ -71,7 +71,7 @@ export function limitOf({
   return Math.min(maxLength, modelMaxLength)
 }
 
-export function tokenNamed(id: number, tokenizer: Tokenizer | undefined): string {
+function tokenNamed(id: number, tokenizer: Tokenizer | undefined): string {
   return `${JSON.stringify(tokenizer?.tokenOf(id))}, a token of ${tokenizer?.file},`
 }
 
@@ -82,7 +82,7 @@ export function encodeRow(row: Row, format: Exclude<RowFormat, LabelFormat>, set
   if (tokenizer === undefined)
     throw new LowrankError('data', `${format} rows need a tokenizer`, { suggestion: 'name one with --tokenizer' })
   const { ids, learns } = encoders[format](row, tokenizer, settings.trainOn)
-  checkIds(ids, settings.vocabSize, (at) => tokenNamed(ids[at] ?? 0, tokenizer), OF_TEXT)
+  checkTokens(ids, settings.vocabSize, tokenizer)
   const limit = limitOf(settings)
   const all = settings.trainOn === 'all'
   return {
@@ -186,7 +186,7 @@ export function checkGiven(
   ids: readonly number[],
   settings: Pick<EncodeSettings, 'vocabSize' | 'modelMaxLength'>,
 ): void {
-  checkIds(ids, settings.vocabSize, (at) => `input_ids[${at}]`)
+  checkIds(ids, settings.vocabSize, (at) => `input_ids[${at}]`, { field: 'input_ids' })
   const limit = settings.modelMaxLength
   if (limit !== undefined && ids.length > limit)
     throw new LowrankError(
@@ -198,22 +198,23 @@ export function checkGiven(
     )
 }
 
-/** Of ids that a tokenizer made: it is another model's. */
-const OF_TEXT = { field: 'tokenizer', suggestion: 'name the tokenizer of this model, or a folder with both' }
+/** Ids that a tokenizer made: where one does not fit, it is another model's. */
+export function checkTokens(ids: readonly number[], vocabSize: number, tokenizer: Tokenizer | undefined): void {
+  checkIds(ids, vocabSize, (at) => tokenNamed(ids[at] ?? 0, tokenizer), {
+    ...{ field: 'tokenizer', suggestion: 'name the tokenizer of this model, or a folder with both' },
+  })
+}
 
-export function checkIds(
+function checkIds(
   ids: readonly number[],
   vocabSize: number,
   name: (at: number) => string,
-  details: { field: string; suggestion?: string } = { field: 'input_ids' },
+  details: { field: string; suggestion?: string },
 ): void {
   const wrong = ids.findIndex((id) => id < 0 || id >= vocabSize)
   if (wrong < 0) return
-  throw new LowrankError(
-    'data',
-    `${name(wrong)} is ${ids[wrong]}: not in the model's vocabulary of ${vocabSize}`,
-    details,
-  )
+  const message = `${name(wrong)} is ${ids[wrong]}: not in the model's vocabulary of ${vocabSize}`
+  throw new LowrankError('data', message, details)
 }
 
 function integers(row: Row, field: string): number[] {

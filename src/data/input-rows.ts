@@ -4,7 +4,7 @@
  */
 import { LowrankError } from '../support/errors.ts'
 import { nearest } from '../support/nearest.ts'
-import { checkGiven, checkIds, type EncodeSettings, limitOf, tokenNamed } from './encode-row.ts'
+import { checkGiven, checkTokens, type EncodeSettings, limitOf } from './encode-row.ts'
 import { encodePieces, needed, type Row, textOf, textOfPair, typesFor, wholeNumbers } from './label-rows.ts'
 import { type Word, wordsOf } from './words.ts'
 
@@ -48,7 +48,7 @@ function encodeText(row: Row, unit: InputUnit, settings: InputSettings): InputRo
   const tokens = needed(tokenizer, has(row, 'text') ? 'text' : 'tokens')
   const limit = limitOf(settings)
   const check = (ids: readonly number[]): Int32Array => {
-    checkIds(ids, vocabSize, (at) => tokenNamed(ids[at] ?? 0, tokenizer))
+    checkTokens(ids, vocabSize, tokenizer)
     return Int32Array.from(ids)
   }
   if (unit === 'words') {

@@ -62,6 +62,12 @@ export function encodeLabelRow(row: Row, format: LabelFormat, settings: LabelRow
   return { ...ofWhole({ ids, cut }, row), ...typesFor(types, settings) }
 }
 
+/** Rows that have one text and rows that have two, in one file. @param isPair what the row has that differs from those before */
+export function otherTexts(isPair: boolean): LowrankError {
+  const what = isPair ? 'is there, and missing in the rows before' : 'is missing, and the rows before have two texts'
+  return new LowrankError('data', `text_pair ${what}`, { field: 'text_pair' })
+}
+
 export function needed(tokenizer: Tokenizer | undefined, format: string): Tokenizer {
   if (tokenizer) return tokenizer
   throw new LowrankError('data', `${format} rows need a tokenizer`, { suggestion: 'name one with --tokenizer' })

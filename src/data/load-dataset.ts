@@ -11,7 +11,7 @@ import { type Dataset, DatasetBuilder } from './dataset.ts'
 import { type Encoded, type EncodeSettings, encodeLabelled, encodeMasked, encodeRow } from './encode-row.ts'
 import { countLabels, NO_LABEL } from './example.ts'
 import { type HeadFacts, type LabelPlan, planLabels } from './label-plan.ts'
-import { isLabelFormat, taskOfRows } from './label-rows.ts'
+import { isLabelFormat, otherTexts, taskOfRows } from './label-rows.ts'
 import { LabelTable, type LabelValue } from './label-table.ts'
 import { type RowFormat, rowColumns, rowFormat } from './row-format.ts'
 import { type ReadRowsOptions, type RowSource, readRows, type SourcedRow, sourceName } from './rows.ts'
@@ -155,10 +155,8 @@ function formatOf(
   if (value instanceof LowrankError) throw value
   const row = columns === undefined ? value : renamed(value, columns)
   const format = rowFormat(row)
-  if (first === 'pair-classification' && format === 'classification')
-    throw new LowrankError('data', 'text_pair is missing, and the rows before have two texts', { field: 'text_pair' })
-  if (first === 'classification' && format === 'pair-classification')
-    throw new LowrankError('data', 'text_pair is there, and missing in the rows before', { field: 'text_pair' })
+  if (first === 'pair-classification' && format === 'classification') throw otherTexts(false)
+  if (first === 'classification' && format === 'pair-classification') throw otherTexts(true)
   if (first !== undefined && isLabelFormat(first) && !isLabelFormat(format) && row.label == null)
     throw new LowrankError('data', 'label is missing', { field: 'label' })
   if (first !== undefined && format !== first)

@@ -10,6 +10,7 @@ import {
   type InputSettings,
   type InputUnit,
 } from './input-rows.ts'
+import { otherTexts } from './label-rows.ts'
 import { renamed } from './load-dataset.ts'
 import { type RowSource, readRows, type SourcedRow, sourceName } from './rows.ts'
 
@@ -70,9 +71,7 @@ function checkTexts(row: Readonly<Record<string, unknown>>, seen: SeenTexts): vo
   const adapter = adapterOf(row) ?? ''
   const before = seen.get(adapter) ?? isPair
   seen.set(adapter, before)
-  if (before === isPair) return
-  const what = isPair ? 'is there, and missing in the rows before' : 'is missing, and the rows before have two texts'
-  throw new LowrankError('data', `text_pair ${what}`, { field: 'text_pair' })
+  if (before !== isPair) throw otherTexts(isPair)
 }
 
 /** Texts are cut where they are shown; this much of one is always enough. */

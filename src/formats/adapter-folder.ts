@@ -5,10 +5,11 @@
 import { join } from 'node:path'
 import { LowrankError } from '../support/errors.ts'
 import { pathKind, readJson } from '../support/files.ts'
-import { hubTensorFiles, isHubConfig, type ParsedHubConfig, parseHubConfig } from './adapterhub.ts'
+import { ADAPTER_CONFIG, isHubConfig } from './adapter-config.ts'
+import { hubTensorFiles, type ParsedHubConfig, parseHubConfig } from './adapterhub.ts'
 import { isPartsConfig, type PartsConfig, parsePartsConfig, partsTensorsFile } from './parts-folder.ts'
 import { type ParsedLoraConfig, parsePeftLoraConfig } from './peft-config.ts'
-import { ADAPTER_CONFIG, adapterTensorsFile } from './peft-folder.ts'
+import { adapterTensorsFile } from './peft-folder.ts'
 
 export type AdapterConfig =
   | ({ readonly kind: 'peft' } & ParsedLoraConfig)

@@ -10,7 +10,7 @@ import { pathKind, readJson } from '../support/files.ts'
 import { isRecord } from '../support/json.ts'
 import { nearest } from '../support/nearest.ts'
 import type { HostTensor } from '../tensor/host-tensor.ts'
-import { ADAPTER_CONFIG } from './peft-folder.ts'
+import { ADAPTER_CONFIG } from './adapter-config.ts'
 import { dumpsPython, PythonFloat } from './python-json.ts'
 import { readSafetensors, writeSafetensors } from './tensor-files.ts'
 import { isTorchName, readTorchFile } from './torch-file.ts'
@@ -95,11 +95,6 @@ const IDLE = {
   shared_W_phm: false,
   shared_phm_rule: true,
 } as const
-
-/** Whether the JSON of an adapter_config.json is AdapterHub's. */
-export function isHubConfig(json: unknown): boolean {
-  return isRecord(json) && json.peft_type === undefined && 'config' in json && 'hidden_size' in json
-}
 
 /** @throws {LowrankError} `config`, `unsupported`, naming file and field */
 export function parseHubConfig(json: unknown, file: string): ParsedHubConfig {

@@ -10,8 +10,8 @@ import { pathKind, readJson } from '../support/files.ts'
 import { isRecord } from '../support/json.ts'
 import { nearest } from '../support/nearest.ts'
 import type { HostTensor } from '../tensor/host-tensor.ts'
+import { ADAPTER_CONFIG } from './adapter-config.ts'
 import { TRAINED_TENSORS } from './adapterhub.ts'
-import { ADAPTER_CONFIG } from './peft-folder.ts'
 import { readSafetensors, writeSafetensors } from './tensor-files.ts'
 
 export const WHOLE_METHODS = ['bitfit', 'ln-tuning', 'head'] as const

@@ -6,6 +6,7 @@
 import { LowrankError } from '../support/errors.ts'
 import { isRecord } from '../support/json.ts'
 import { nearest } from '../support/nearest.ts'
+import { isHubConfig } from './adapter-config.ts'
 import { refuseConflicts } from './lora-conflicts.ts'
 import { evaConfig, initName, loftqConfig } from './parse-init.ts'
 import {
@@ -185,7 +186,7 @@ function parseField<K extends LoraFieldName>(
 function checkMethod(json: Record<string, unknown>, file: string, partial: boolean): void {
   const method = json.peft_type
   if (method === 'LORA' || (partial && (method === undefined || method === null))) return
-  if (isRecord(json.config) && 'hidden_size' in json)
+  if (isHubConfig(json))
     throw new LowrankError('unsupported', `${file} is of a bottleneck adapter (AdapterHub); this takes LoRA adapters`, {
       ...{ file, field: 'peft_type' },
     })

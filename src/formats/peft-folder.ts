@@ -8,12 +8,12 @@ import { writeFileAtomic } from '../support/atomic-write.ts'
 import { LowrankError } from '../support/errors.ts'
 import { pathKind, readJson } from '../support/files.ts'
 import type { HostTensor } from '../tensor/host-tensor.ts'
+import { ADAPTER_CONFIG } from './adapter-config.ts'
 import { type ParsedLoraConfig, parsePeftLoraConfig, serializePeftLoraConfig } from './peft-config.ts'
 import type { PeftLoraConfig } from './peft-fields.ts'
 import { readSafetensors, writeSafetensors } from './tensor-files.ts'
 import { readTorchFile } from './torch-file.ts'
 
-export const ADAPTER_CONFIG = 'adapter_config.json'
 export const ADAPTER_TENSORS = 'adapter_model.safetensors'
 /** What PEFT wrote before 0.6, and writes still with safe_serialization=False. */
 export const ADAPTER_TORCH = 'adapter_model.bin'

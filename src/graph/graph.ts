@@ -53,3 +53,15 @@ export function dependents(nodes: readonly Node[], sources: ReadonlySet<Node>): 
   }
   return reached
 }
+
+/** The nodes that read each node, each once, in the graph's order; none for what nothing reads. */
+export function usersOf({ nodes }: Graph): Map<Node, Node[]> {
+  const users = new Map<Node, Node[]>()
+  for (const node of nodes)
+    for (const input of new Set(node.inputs)) {
+      const known = users.get(input)
+      if (known) known.push(node)
+      else users.set(input, [node])
+    }
+  return users
+}

@@ -4,8 +4,9 @@
  */
 import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
+import { ADAPTER_CONFIG } from '../formats/adapter-config.ts'
 import { COMPANION_FILES } from '../formats/model-files.ts'
-import { ADAPTER_CONFIG, ADAPTER_TENSORS, ADAPTER_TORCH } from '../formats/peft-folder.ts'
+import { ADAPTER_TENSORS, ADAPTER_TORCH } from '../formats/peft-folder.ts'
 import { parseWeightIndex, TORCH_INDEX, TORCH_SINGLE } from '../formats/weights-folder.ts'
 import { fileError, pathKind, readBounded, readJson, systemCode } from '../support/files.ts'
 

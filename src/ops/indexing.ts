@@ -57,8 +57,8 @@ export const oneHot: CoreDefinition<'oneHot'> = {
 /**
  * `h = mix32(key ^ site)`, then for each axis of `before` and of `trailing` `h = mix32(h + (index + 1) · 0x9e3779b9)` in
  * u32 arithmetic (mix32 of support/random.ts); the element is dropped where the upper 31 bits of h are less than
- * ceil(rate · 2^31) (`dropLimit`), else it is 1/(1−rate). Every engine computes exactly this, so that masks follow from the data and
- * the seed alone. `before` only says where its axes stand: heads, say, before the positions that have the keys.
+ * ceil(rate · 2^31) (`dropLimit`), else it is 1/(1−rate). Every engine computes exactly this, so that masks follow from
+ * the data and the seed alone. `before` only says where its axes stand: heads, say, before the positions that have the keys.
  */
 export const dropoutMask: CoreDefinition<'dropoutMask'> = {
   inputs: ['keys'],

@@ -1,8 +1,10 @@
 /**
  * @file A layer's bias rides on its low-rank update: `x·Wᵀ + b + s·h·Bᵀ` is `x·Wᵀ + s·[h, 1/s]·[B, b]ᵀ`, which reads and
- * writes the layer's output once less, and rounds the bias once more. For graphs whose backward is built. Must not know engines or models.
+ * writes the layer's output once less, and rounds the bias once more. For graphs whose backward is built. Must not know
+ * engines or models.
  */
 import type { Builder } from '../graph/builder.ts'
+import { usersOf } from '../graph/graph.ts'
 import type { Graph, Node, NodeOf } from '../graph/types.ts'
 import { rewrite } from './rewrite.ts'
 
@@ -10,10 +12,9 @@ import { rewrite } from './rewrite.ts'
 const LARGEST_RANK_SHARE = 1 / 8
 
 export function biasInUpdate(graph: Graph): Graph {
-  const users = new Map<Node, number>()
-  for (const { inputs } of graph.nodes) for (const input of inputs) users.set(input, (users.get(input) ?? 0) + 1)
-  for (const output of graph.outputs.values()) users.set(output, (users.get(output) ?? 0) + 1)
-  const usedOnce = (node: Node | undefined): boolean => node !== undefined && users.get(node) === 1
+  const users = usersOf(graph)
+  const outputs = new Set(graph.outputs.values())
+  const usedOnce = (node: Node): boolean => users.get(node)?.length === 1 && !outputs.has(node)
   return rewrite(graph, (g, node, [first, second]) => {
     if (node.op !== 'add' || !node.inputs.every(usedOnce)) return undefined
     return joined(g, first, second) ?? joined(g, second, first)

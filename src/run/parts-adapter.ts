@@ -3,10 +3,10 @@
  * parts (bitfit, ln-tuning, head). Must not know verbs, training or engines.
  */
 import { join } from 'node:path'
+import { ADAPTER_CONFIG } from '../formats/adapter-config.ts'
 import { type AdapterConfig, readAdapterConfig } from '../formats/adapter-folder.ts'
 import { readHubFolder, TRAINED_TENSORS, writeHubFolder } from '../formats/adapterhub.ts'
 import { readPartsFolder, writePartsFolder } from '../formats/parts-folder.ts'
-import { ADAPTER_CONFIG } from '../formats/peft-folder.ts'
 import { headConfig } from '../formats/task.ts'
 import { readTensor } from '../formats/tensor-files.ts'
 import type { Model } from '../models/model.ts'

@@ -4,6 +4,9 @@
  * (see engines/reference/indexing.ts), so its constants are part of the contract.
  */
 
+/** 2^32 over the golden ratio: what places along an axis are told apart by, as an i32. */
+export const GOLDEN = 0x9e3779b9 | 0
+
 /** Avalanche of one u32 (the finaliser of "lowbias32", Ellis 2018). */
 export function mix32(x: number): number {
   x = Math.imul(x ^ (x >>> 16), 0x7feb352d)

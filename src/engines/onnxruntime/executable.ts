@@ -114,9 +114,9 @@ function extents(model: Compiled['model'], dims: ReadonlyMap<string, number>): R
 }
 
 function draws(model: Compiled['model'], dims: ReadonlyMap<string, number>): MaskDraw[] {
-  const known = (shape: readonly Dim[]): number[] => shape.map((dim) => evaluateDim(dim, dims))
+  const sizes = (shape: readonly Dim[]): number[] => shape.map((dim) => evaluateDim(dim, dims))
   return [...model.masks].map(([name, { keys, site, rate, before, trailing }]) => {
-    return { name, keys, site, rate, before: known(before), trailing: known(trailing) }
+    return { name, keys, site, rate, before: sizes(before), trailing: sizes(trailing) }
   })
 }
 

@@ -3,9 +3,9 @@
  *
  * For each row's hash h and j = 1, 2, …: a number is kept where mix32(h + j · 0x9e3779b9) >>> 1 is not below a limit.
  */
+import { GOLDEN } from '../../support/random.ts'
 import { instantiate, wasm } from '../../support/wasm.ts'
 
-const GOLDEN = 0x9e3779b9 | 0
 const { i32, i32x4, v128, get, set, tee } = wasm
 
 const [OUT, HASHES, ROWS, WIDTH, LIMIT, KEPT] = [0, 1, 2, 3, 4, 5]
@@ -39,20 +39,13 @@ const PAGE = 1 << 16
 const CHUNK = 1 << 16
 const HASHES_AT = 4 * CHUNK + 16
 
-/** Compiled when the first mask is drawn. */
-const opened = once(() => {
+let kernel: ReturnType<typeof open> | undefined
+
+function open() {
   const pages = Math.ceil((HASHES_AT + 4 * CHUNK) / PAGE)
   const { run, memory } = instantiate({ parameters: 6, locals: ['i32', 'v128', 'v128', 'v128', 'v128'], body }, pages)
   const written = new Float32Array(memory.buffer, 0, CHUNK)
   return { run, written, read: new Int32Array(memory.buffer, HASHES_AT, CHUNK) }
-})
-
-function once<T>(make: () => T): () => T {
-  let made: T | undefined
-  return () => {
-    made ??= make()
-    return made
-  }
 }
 
 /**
@@ -61,7 +54,9 @@ function once<T>(make: () => T): () => T {
  * @param limit hashes whose upper 31 bits are below it give 0
  */
 export function fillRows(out: Float32Array, hashes: Int32Array, width: number, limit: number, kept: number): void {
-  const { run, written, read } = opened()
+  // Compiled when the first mask is drawn: most sessions draw none.
+  kernel ??= open()
+  const { run, written, read } = kernel
   const bits = new Int32Array(Float32Array.of(kept).buffer)[0] ?? 0
   const draw = (own: Int32Array, length: number, at: number): void => {
     read.set(own)

@@ -2,7 +2,7 @@
  * @file Dropout masks drawn before a run and fed to it. ONNX Runtime has no kernel for the hash: spelt in its ops a number
  * costs thirty kernels' passes over memory, ten times what one thread takes here. Must not know sessions.
  */
-import { dropLimit } from '../../support/random.ts'
+import { dropLimit, GOLDEN, mix32 } from '../../support/random.ts'
 import { sizeOf } from '../../tensor/host-tensor.ts'
 import { fillRows } from './mask-kernel.ts'
 
@@ -18,12 +18,10 @@ export interface MaskDraw {
   readonly trailing: readonly number[]
 }
 
-const GOLDEN = 0x9e3779b9 | 0
-
 /** Fills `out`, which has the mask's size, for keys `[…lead, n]`. */
 export function drawMask(out: Float32Array, { site, rate, before, trailing }: MaskDraw, keys: Uint32Array, n: number) {
   let hashes = new Int32Array(keys.length)
-  for (let i = 0; i < keys.length; i++) hashes[i] = mix((keys[i] ?? 0) ^ site)
+  for (let i = 0; i < keys.length; i++) hashes[i] = mix32((keys[i] ?? 0) ^ site)
   for (const extent of before) hashes = spread(hashes, extent, n)
   for (const extent of trailing.slice(0, -1)) hashes = spread(hashes, extent, 1)
   const [limit, kept] = [dropLimit(rate), 1 / (1 - rate)]
@@ -37,19 +35,12 @@ export function maskShape({ before, trailing }: MaskDraw, shape: readonly number
   return [...shape.slice(0, -1), ...before, ...shape.slice(-1), ...trailing]
 }
 
-/** mix32 of support/random.ts, its result signed. */
-function mix(x: number): number {
-  x = Math.imul(x ^ (x >>> 16), 0x7feb352d)
-  x = Math.imul(x ^ (x >>> 15), 0x846ca68b)
-  return x ^ (x >>> 16)
-}
-
 /** Hashes `[…, inner]` along one more axis: `[…, extent, inner]`. */
 function spread(hashes: Int32Array, extent: number, inner: number): Int32Array<ArrayBuffer> {
   const out = new Int32Array(hashes.length * extent)
   for (let row = 0, at = 0; row < hashes.length; row += inner)
     for (let j = 1; j <= extent; j++)
-      for (let i = 0; i < inner; i++) out[at++] = mix(((hashes[row + i] ?? 0) + Math.imul(j, GOLDEN)) | 0)
+      for (let i = 0; i < inner; i++) out[at++] = mix32((hashes[row + i] ?? 0) + Math.imul(j, GOLDEN))
   return out
 }
 

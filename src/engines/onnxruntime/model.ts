@@ -7,6 +7,7 @@
  */
 import type { CompileOptions, WeightRef } from '../../engine/engine.ts'
 import { isWeightRef } from '../../engine/engine.ts'
+import { usersOf } from '../../graph/graph.ts'
 import type { Graph, Node, NodeOf } from '../../graph/types.ts'
 import type { OpName } from '../../graph/vocabulary.ts'
 import { invariant } from '../../support/errors.ts'
@@ -117,14 +118,6 @@ function nameOutputs(
     values.set(name, { name, dtype: node.type.dtype, shape: node.type.shape })
   }
   return { names: outputs, values }
-}
-
-function usersOf(graph: Graph): Map<Node, Node[]> {
-  const users = new Map<Node, Node[]>()
-  for (const node of graph.nodes) {
-    for (const input of new Set(node.inputs)) users.set(input, [...(users.get(input) ?? []), node])
-  }
-  return users
 }
 
 /** Nodes of `op` that begin with all of `node`'s inputs. */

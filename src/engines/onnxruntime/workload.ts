@@ -3,6 +3,7 @@
  * kernels, memory. Must not know how fast a machine is.
  */
 import { type CompileOptions, fullRateOperations, type Workload } from '../../engine/engine.ts'
+import { usersOf } from '../../graph/graph.ts'
 import type { Graph, Node, NodeOf } from '../../graph/types.ts'
 import type { OpName } from '../../graph/vocabulary.ts'
 import { liveBytes, sizeInBytes, type Workspace } from '../../passes/live-bytes.ts'
@@ -17,8 +18,9 @@ export function workloadOf(graph: Graph, dims: Dims, { lean = false }: Pick<Comp
   const users = usersOf(graph)
   let [products, moved, kernels, masks] = [0, 0, 0, 0]
   const isOutside = (node: Node): boolean => node.op === 'dropoutMask' && isDrawn(node, lean)
+  const workspace = (node: Node): Workspace => (isOutside(node) ? {} : workspaceOf(node, dims, users))
   for (const node of graph.nodes) {
-    const cost = node.op === 'dropoutMask' ? maskCost(node, dims, lean) : costOf(node, dims)
+    const cost = isOutside(node) ? drawnCost(node, dims) : costOf(node, dims)
     products += cost.products ?? 0
     moved += cost.moved ?? 0
     kernels += cost.kernels ?? 1
@@ -28,7 +30,7 @@ export function workloadOf(graph: Graph, dims: Dims, { lean = false }: Pick<Comp
     products,
     moved,
     kernels,
-    values: masks + liveBytes(graph, dims, (node) => workspaceOf(node, dims, users, lean), isOutside),
+    values: masks + liveBytes(graph, dims, workspace, isOutside),
     weights: weightBytes(graph, dims, lean),
     state: bytesOfInputs(graph, 'state', dims),
   }
@@ -47,6 +49,7 @@ const PASSES: { readonly [K in OpName]?: readonly [passes: number, kernels: numb
   geluGrad: [21, 9],
   rmsNormGrad: [14, 10],
   layerNormGrad: [20, 10],
+  dropoutMask: [40, 30],
   standardise: [4, 2],
   transpose: [4, 1],
   scatterAdd: [5, 4],
@@ -82,10 +85,9 @@ function costOf(node: Node, dims: Dims): Cost {
   }
 }
 
-/** Drawn before the run, in the time of about six passes, or hashed by ONNX Runtime. */
-function maskCost(node: NodeOf<'dropoutMask'>, dims: Dims, lean: boolean): Cost {
-  const size = sizeInBytes(node as Node, dims)
-  return isDrawn(node, lean) ? { moved: 6 * size, kernels: 0 } : { moved: 40 * size, kernels: 30 }
+/** Of a mask that is drawn before the run: about six passes' time. */
+function drawnCost(node: Node, dims: Dims): Cost {
+  return { moved: 6 * sizeInBytes(node, dims), kernels: 0 }
 }
 
 function weightsOf({ inputs }: NodeOf<'matmul'>): readonly Node[] {
@@ -131,7 +133,7 @@ function headCost(node: NodeOf<'linearCrossEntropy'>, dims: Dims): Cost {
 }
 
 /** What lowerings hold besides outputs. */
-function workspaceOf(node: Node, dims: Dims, users: ReadonlyMap<Node, readonly Node[]>, lean: boolean): Workspace {
+function workspaceOf(node: Node, dims: Dims, users: ReadonlyMap<Node, readonly Node[]>): Workspace {
   const size = sizeInBytes(node, dims)
   switch (node.op) {
     case 'siluGrad':
@@ -140,7 +142,7 @@ function workspaceOf(node: Node, dims: Dims, users: ReadonlyMap<Node, readonly N
     case 'layerNormGrad':
       return { during: 2 * size }
     case 'dropoutMask':
-      return isDrawn(node, lean) ? {} : { during: 5 * size }
+      return { during: 5 * size }
     case 'attention':
     case 'attentionGradQuery':
       return attentionWorkspace(node, dims, users)
@@ -213,11 +215,4 @@ function count(node: Node, dims: Dims): number {
 
 function extents(node: Node, dims: Dims): number[] {
   return node.type.shape.map((extent) => evaluateDim(extent, dims))
-}
-
-function usersOf(graph: Graph): Map<Node, Node[]> {
-  const users = new Map<Node, Node[]>()
-  for (const node of graph.nodes)
-    for (const input of new Set(node.inputs)) users.set(input, [...(users.get(input) ?? []), node])
-  return users
 }

@@ -17,10 +17,8 @@ export function checkMetric(asked: string, figures: Figures): void {
   if (asked === 'auto' || figures[asked] !== undefined) return
   const names = Object.keys(figures)
   throw new LowrankError('usage', `metric: these runs have no ${asked}; they have ${names.join(', ')}`, {
-    ...{
-      field: 'metric',
-      suggestion: `go on with --resume --metric ${metricOf('auto', figures)}: what is done counts`,
-    },
+    field: 'metric',
+    suggestion: `go on with --resume --metric ${metricOf('auto', figures)}: what is done counts`,
   })
 }
 

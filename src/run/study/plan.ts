@@ -41,6 +41,9 @@ const DEFAULT_SEEDS = 5
 /** More than any machine gets through; bounds what a slip of the pen can ask for. */
 const MAX_RUNS = 100_000
 const SPLIT_SEED = 1
+const SETTINGS = 'name sets of options, as [{name: baseline}, {name: longer, epochs: 9}], or leave settings out'
+const GRID = 'name options with the values they take, as {rank: [4, 8]}, or leave grid out'
+const SEEDS = 'say how many, as 5, or which, as [1, 2, 3]'
 const train: VerbSpec = trainVerb
 
 /** Options of train that are the study's to set, and who sets them. */
@@ -88,7 +91,7 @@ function joined(setting: Named, cell: Named): Named {
 function namedSettings(settings: StudyOptions['settings']): Named[] {
   if (settings === undefined) return [{ name: '', own: {} }]
   if (settings.length === 0)
-    throw nothingIn('settings', 'settings: a study needs at least one', placesIn(settings)?.get(''))
+    throw nothingIn('settings', 'settings: a study needs at least one', SETTINGS, placesIn(settings)?.get(''))
   return settings.map((entry, i) => {
     const { name, ...rest } = entry as Readonly<Record<string, unknown>>
     const file = placesIn(entry)?.get('name') ?? placesIn(entry)?.values().next().value
@@ -109,16 +112,14 @@ function gridCells(grid: StudyOptions['grid']): Named[] {
     if (!Array.isArray(values))
       throw new LowrankError('usage', `grid: ${label} needs a list of values, as [1, 2]`, { field: label, file })
     if (values.length === 0)
-      throw new LowrankError('usage', `grid: ${label} has no values`, {
-        ...{ field: label, file, suggestion: `give it some, as ${label}: [1, 2]` },
-      })
+      throw nothingIn(label, `grid: ${label} has no values`, `give it some, as ${label}: [1, 2]`, file)
     return values.map((value: unknown) => {
       const own = optionsIn({ [label]: value }, 'grid', 'flag', places)
       const [setting] = Object.values(own)
       return { name: `${kebab(camel(label))}=${shown(setting?.value)}`, own }
     })
   })
-  if (axes.length === 0) throw nothingIn('grid', 'the grid is empty', places?.get(''))
+  if (axes.length === 0) throw nothingIn('grid', 'the grid is empty', GRID, places?.get(''))
   return axes.reduce<Named[]>(
     (cells, axis) => cells.flatMap((cell) => axis.map((value) => joinedCell(cell, value))),
     [{ name: '', own: {} }],
@@ -173,7 +174,8 @@ function refuseTwice(names: readonly string[]): void {
   const twice = names.find((name, i) => names.indexOf(name) !== i)
   if (twice !== undefined)
     throw new LowrankError('usage', `two settings are called "${twice}"`, {
-      ...{ field: 'settings', suggestion: 'give each setting a name of its own, and each value of the grid once' },
+      field: 'settings',
+      suggestion: 'give each setting a name of its own, and each value of the grid once',
     })
 }
 
@@ -210,7 +212,7 @@ function seedsOf({ seeds, dataSeeds, initSeeds }: StudyOptions): { seeds: Seeds[
 function seedList(asked: number | readonly number[], field: string): number[] {
   const list =
     typeof asked === 'number' ? Array.from({ length: Math.min(asked, MAX_RUNS) }, (_, i) => i + 1) : [...asked]
-  if (list.length === 0) throw nothingIn(field, `${field}: a study needs at least one seed`)
+  if (list.length === 0) throw nothingIn(field, `${field}: a study needs at least one seed`, SEEDS)
   const twice = list.find((seed, i) => list.indexOf(seed) !== i)
   if (twice !== undefined)
     throw new LowrankError('usage', `${field}: ${twice} stands twice`, { field, suggestion: 'name each seed once' })
@@ -231,14 +233,9 @@ function runOf({ name, folder, options }: PlannedSetting, { dataSeed, initSeed }
   }
 }
 
-const EXAMPLES: Readonly<Record<string, string>> = {
-  settings: 'name sets of options, as [{name: baseline}, {name: longer, epochs: 9}], or leave settings out',
-  grid: 'name options with the values they take, as {rank: [4, 8]}, or leave grid out',
-  seeds: 'say how many, as 5, or which, as [1, 2, 3]',
-}
-
-function nothingIn(field: string, message: string, file?: string): LowrankError {
-  return new LowrankError('usage', message, { field, file, suggestion: EXAMPLES[field] })
+/** @param write what would do */
+function nothingIn(field: string, message: string, write: string, file?: string): LowrankError {
+  return new LowrankError('usage', message, { field, file, suggestion: write })
 }
 
 function shown(value: unknown): string {

@@ -6,9 +6,10 @@ import { rm } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import type { Dataset } from '../../data/dataset.ts'
 import { type Engine, isWeightRef, type WeightSource } from '../../engine/engine.ts'
+import { ADAPTER_CONFIG } from '../../formats/adapter-config.ts'
 import { changesBase, EVA_DEFAULTS, needsRows } from '../../formats/lora-init.ts'
 import type { PeftLoraConfig } from '../../formats/peft-fields.ts'
-import { ADAPTER_CONFIG, readPeftFolder, writePeftFolder } from '../../formats/peft-folder.ts'
+import { readPeftFolder, writePeftFolder } from '../../formats/peft-folder.ts'
 import {
   readSafetensorsHeader,
   readTensor,

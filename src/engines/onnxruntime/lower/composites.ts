@@ -10,18 +10,22 @@ function quick(e: Emitter, x: string, alpha: number): string {
 
 export const silu: Lower<'silu'> = (call) => quick(call.e, input(call, 0), 1)
 
-// silu' = σ(x) · (1 + x·σ(−x)), and x·σ(−x) is a QuickGelu too.
-export const siluGrad: Lower<'siluGrad'> = (call) => {
-  const { e } = call
-  const [x, dy] = [input(call, 0), input(call, 1)]
-  const grown = e.op('Mul', [dy, e.op('Sigmoid', [x])])
-  return e.op('Add', [grown, e.op('Mul', [grown, quick(e, x, -1)])])
+/** Of `quick`: dy · σ(αx) · (1 + αx·σ(−αx)), and x·σ(−αx) is a QuickGelu too. */
+function quickGrad(e: Emitter, x: string, dy: string, alpha: number): string {
+  const scaled = (v: string): string => (alpha === 1 ? v : e.op('Mul', [v, e.f32(alpha)]))
+  const grown = e.op('Mul', [dy, e.op('Sigmoid', [scaled(x)])])
+  return e.op('Add', [grown, e.op('Mul', [scaled(grown), quick(e, x, -alpha)])])
 }
+
+export const siluGrad: Lower<'siluGrad'> = (call) => quickGrad(call.e, input(call, 0), input(call, 1), 1)
+
+/** What `quick` gelu has for alpha. */
+const QUICK = 1.702
 
 export const gelu: Lower<'gelu'> = (call) => {
   const { e, node } = call
   const x = input(call, 0)
-  if (node.params.kind === 'quick') return quick(e, x, 1.702)
+  if (node.params.kind === 'quick') return quick(e, x, QUICK)
   return e.op('Gelu', [x], { approximate: node.params.kind === 'tanh' ? 'tanh' : 'none' })
 }
 
@@ -35,11 +39,8 @@ export const geluGrad: Lower<'geluGrad'> = (call) => {
   const [x, dy] = [input(call, 0), input(call, 1)]
   const scaled = (v: string, factor: number): string => e.op('Mul', [v, e.f32(factor)])
   switch (node.params.kind) {
-    case 'quick': {
-      // As of siluGrad, with αx in place of x.
-      const grown = e.op('Mul', [dy, e.op('Sigmoid', [scaled(x, 1.702)])])
-      return e.op('Add', [grown, e.op('Mul', [scaled(grown, 1.702), quick(e, x, -1.702)])])
-    }
+    case 'quick':
+      return quickGrad(e, x, dy, QUICK)
     case 'erf': {
       // The density of x is exp(−u² − ln √(2π)) with u = x/√2, which erf needs too.
       const u = scaled(x, Math.SQRT1_2)
@@ -90,29 +91,29 @@ export const rmsNormGrad: Lower<'rmsNormGrad'> = (call) => {
   return e.op('Sub', [e.op('Mul', [c, inverse]), e.op('Mul', [x, factor])])
 }
 
-export const layerNorm: Lower<'layerNorm'> = (call) => {
-  const { e, node } = call
-  const [y = '', mean = '', inverse = ''] = normalised(e, call.inputs, node.params.eps)
-  const key = momentsKey(input(call, 0), node.params.eps)
+export const layerNorm: Lower<'layerNorm'> = (call) => normalised(call.e, call.inputs, call.node.params.eps)
+
+const momentsKey = (x: string, eps: number): string => `moments of ${x}, ${eps}`
+
+/** LayerNorm of x, whose moments its derivative uses again. */
+function normalised(e: Emitter, inputs: readonly string[], eps: number): string {
+  const [y = '', mean = '', inverse = ''] = e.many(
+    'LayerNormalization',
+    inputs,
+    { axis: -1, epsilon: { float: eps } },
+    3,
+  )
+  const key = momentsKey(inputs[0] ?? '', eps)
   e.once(`${key} mean`, () => mean)
   e.once(`${key} inverse`, () => inverse)
   return y
 }
 
-/** y, mean and 1/deviation of each row. */
-function normalised(e: Emitter, inputs: readonly string[], eps: number): string[] {
-  return e.many('LayerNormalization', inputs, { axis: -1, epsilon: { float: eps } }, 3)
-}
-
-const momentsKey = (x: string, eps: number): string => `moments of ${x}, ${eps}`
-
 /** `(x − mean) / deviation` and 1/deviation, from the moments that a LayerNorm of x has found, where there is one. */
 function standardised(e: Emitter, x: string, width: Dim, eps: number): { u: string; inverse: string } {
   const key = momentsKey(x, eps)
-  const ones = (): string => e.op('Expand', [e.f32(1), e.shape([width])])
-  const found = e.known(`${key} mean`) === undefined ? normalised(e, [x, ones()], eps) : []
-  const mean = e.once(`${key} mean`, () => found[1] ?? '')
-  const inverse = e.once(`${key} inverse`, () => found[2] ?? '')
+  if (e.known(`${key} mean`) === undefined) normalised(e, [x, e.op('Expand', [e.f32(1), e.shape([width])])], eps)
+  const [mean = '', inverse = ''] = ['mean', 'inverse'].map((part) => e.known(`${key} ${part}`))
   return { u: e.once(`${key} u`, () => e.op('Mul', [e.op('Sub', [x, mean]), inverse])), inverse }
 }
 
