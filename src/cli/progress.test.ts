@@ -1,25 +1,9 @@
 import { describe, expect, it } from 'vitest'
+import { plain, recorder } from '../../test/setup/terminal-recorder.ts'
 import type { StepEvent } from '../run/types.ts'
 import { LowrankError } from '../support/errors.ts'
 import { errorReport, errorText, exitCode } from './errors.ts'
 import { followProgress } from './progress.ts'
-import type { Palette, Terminal } from './terminal.ts'
-
-const same = (text: string): string => text
-const plain: Palette = { heading: same, flag: same, faint: same, good: same, warn: same, bad: same, strong: same }
-
-/** A terminal of memory: what stays, and every state of the moving line. */
-function recorder(width = 100) {
-  const said: string[] = []
-  const bars: string[] = []
-  const terminal: Terminal = {
-    ...{ live: true, interactive: false, width, out: plain, err: plain },
-    write: (text) => void said.push(text),
-    say: (line) => void said.push(line),
-    status: (line) => void bars.push(line),
-  }
-  return { terminal, said, bars }
-}
 
 function step(number: number, logged: boolean): StepEvent {
   return {

@@ -164,6 +164,10 @@ describe('flags', () => {
       suggestion: 'cosine',
       field: 'schedule',
     })
+    expect(complaint(() => read('train', [...least, '--split-seed', '3']))).toMatchObject({
+      message: '--split-seed chooses the rows that --eval-split holds out: give a share too',
+      field: 'split-seed',
+    })
     expect(complaint(() => read('train', [...least, '--no-decay', 'bias,nrom']))).toMatchObject({
       suggestion: 'norm',
       field: 'no-decay',

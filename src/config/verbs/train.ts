@@ -118,6 +118,7 @@ export const trainVerb = verb(
       needs(['data', 'resume'], 'train needs {data}: files of rows, or a folder with a train file'),
       resumeNeedsOutput,
       fromConfigNeedsFull,
+      splitSeedNeedsSplit,
       loraFaHasItsOptimizer,
       wholeStepsOrShare('evalEvery'),
       wholeStepsOrShare('saveEvery'),
@@ -125,7 +126,6 @@ export const trainVerb = verb(
     silenced: (values) => [
       ...silencedByMethod(values).map((name) => ({ name, by: 'method' })),
       ...(values.loraPlusRatio === 1 ? [{ name: 'loraPlusEmbeddingRate', by: 'loraPlusRatio' }] : []),
-      ...(values.evalSplit === undefined ? [{ name: 'splitSeed', by: 'evalSplit' }] : []),
       ...(values.mixout === 0 ? [{ name: 'mixoutMask', by: 'mixout' }] : []),
       ...(isSet(values.fromConfig) ? pretrainedOnly.map((name) => ({ name, by: 'fromConfig' })) : []),
       ...(values.steps === undefined ? [] : [{ name: 'epochs', by: 'steps' }]),
@@ -154,6 +154,11 @@ function fromConfigNeedsFull({ values, source }: Resolved): Conflict | undefined
   if (!isSet(values.fromConfig) || values.method === 'full') return undefined
   const said = source('method') === 'default' ? 'add {method} full' : `{method} is ${values.method}`
   return { field: 'from-config', message: `{fromConfig} starts from random weights and trains them all: ${said}` }
+}
+
+function splitSeedNeedsSplit({ values }: Resolved): Conflict | undefined {
+  if (values.splitSeed === undefined || values.evalSplit !== undefined) return undefined
+  return { field: 'split-seed', message: '{splitSeed} chooses the rows that {evalSplit} holds out: give a share too' }
 }
 
 function loraFaHasItsOptimizer({ values }: Resolved): Conflict | undefined {
